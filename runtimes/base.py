@@ -1,0 +1,131 @@
+"""The contract between the harness and an inference engine.
+
+A worker process uses exactly one adapter, in this order: ``probe`` → (``environment``, in the
+parent) → ``start`` → ``load`` → ``Session.run`` many times → ``Session.facts`` → ``close``.
+The harness times each step; an adapter never looks at a clock.
+
+An adapter owes:
+
+* its module imports no vendor library at import time: ``start`` does;
+* the precision it was asked for, stated to the engine explicitly, and what really ran in ``facts``;
+* ``sessions`` sessions that may be run at the same time from different Python threads, each
+  with ``threads`` threads, so that the whole never uses more than ``sessions * threads``;
+* outputs that are host arrays, in the order of ``Request.outputs``, and the caller's own:
+  later calls must not change them;
+* foreign exceptions turned into :class:`~runtimes.errors.EngineError`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from runtimes.installed import Probe, probe_distributions
+from runtimes.options import Option, Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One graph input or output: its name, static shape, and NumPy dtype name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one process asks of one engine.
+
+    Attributes:
+        model: path of the ONNX file; every dimension of its inputs is static.
+        model_sha256: digest of that file and its external data, for cache keys.
+        inputs, outputs: the graph's signature.
+        threads: compute threads per session.
+        sessions: how many sessions will run at the same time.
+        options: every declared option of the adapter, defaults filled in.
+        cache: a folder of the adapter's own for compiled artefacts; it exists.
+    """
+
+    model: Path
+    model_sha256: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    threads: int
+    sessions: int
+    options: Mapping[str, Value]
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What really ran, as far as the engine tells.
+
+    Attributes:
+        precision: the arithmetic of the heavy operators: ``fp32``, ``bf16``, ``fp16``, ``int8``,
+            joined by ``+`` where an engine mixed them.
+        device: where it ran, such as ``cpu`` or ``cuda:0``.
+        details: anything else worth keeping, JSON values only.
+    """
+
+    precision: str
+    device: str = "cpu"
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Session(ABC):
+    """A loaded model, ready to be called."""
+
+    @abstractmethod
+    def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
+        """Answer one call, host arrays in, host arrays out; returns when they are readable."""
+
+    @abstractmethod
+    def facts(self) -> Facts:
+        """What really ran; called after the timed calls."""
+
+    def close(self) -> None:
+        """Give back what the session holds."""
+
+
+class Runtime(ABC):
+    """One inference engine. Subclasses need no constructor arguments."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    distributions: ClassVar[tuple[str, ...]]  # PyPI names; the first one's version is the runtime's
+    install: ClassVar[str]  # the command that mends a missing one
+    options: ClassVar[tuple[Option, ...]]  # must include ``precision``
+
+    def probe(self) -> Probe:
+        """Whether it can run here, without importing it."""
+        return probe_distributions(self.distributions, self.install)
+
+    def environment(self, request: Request) -> dict[str, str]:
+        """Environment variables the worker needs before anything is imported."""
+        return {}
+
+    @abstractmethod
+    def start(self) -> None:
+        """Import the vendor library."""
+
+    def build(self, request: Request) -> dict[str, Any]:
+        """Compile ahead of measuring, into ``request.cache``, unless it is there already.
+
+        Runs in a process of its own. Returns facts about the build, ``{}`` when there was
+        nothing to do.
+        """
+        return {}
+
+    @abstractmethod
+    def load(self, request: Request) -> list[Session]:
+        """Exactly ``request.sessions`` sessions, ready to run."""

@@ -1,0 +1,40 @@
+"""What an adapter raises: the engine's own complaint, told apart by what a person does about it."""
+
+
+class EngineError(Exception):
+    """The engine could not do it; the text is the engine's own first line, with what we were doing."""
+
+
+class UnsupportedError(EngineError):
+    """The engine has no implementation for something in the model (an operator, a type, a shape)."""
+
+
+class UnavailableError(EngineError):
+    """The engine, its library or its device is not here."""
+
+
+_UNSUPPORTED_HINTS = (
+    "not supported",
+    "unsupported",
+    "not implemented",
+    "unimplemented",
+    "not a registered function",
+    "no op registered",
+    "is not a registered",
+    "unknown op",
+    "no conversion rule",
+    "could not find an implementation",
+)
+
+
+def engine_error(doing: str, error: BaseException) -> EngineError:
+    """Translate a foreign exception: one line, with what was being done.
+
+    Args:
+        doing: such as ``"loading rt48.onnx"``.
+        error: what the engine raised.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines)[:400] or type(error).__name__
+    kind = UnsupportedError if any(hint in text.lower() for hint in _UNSUPPORTED_HINTS) else EngineError
+    return kind(f"{doing}: {text}")

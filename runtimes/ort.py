@@ -1,0 +1,99 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from runtimes.base import Facts, Request, Runtime, Session
+from runtimes.errors import engine_error
+from runtimes.options import Option
+
+if TYPE_CHECKING:
+    from runtimes.base import Array
+
+LEVELS = {
+    "disable": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "layout": "ORT_ENABLE_LAYOUT",
+    "all": "ORT_ENABLE_ALL",
+}
+
+
+class OrtCpu(Runtime):
+    """The default CPU provider, one session per concurrent caller."""
+
+    name = "ort-cpu"
+    title = "ONNX Runtime, CPU"
+    distributions = ("onnxruntime",)
+    install = "pip install 'rtfloor[cpu]'"
+    options = (
+        Option("precision", "fp32", "arithmetic: the graph's own float32", ("fp32",)),
+        Option("graph_optimization_level", "all", "how far the graph is rewritten on load", tuple(LEVELS)),
+        Option("execution_mode", "sequential", "nodes one by one, or side by side", ("sequential", "parallel")),
+        Option("enable_mem_reuse", True, "reuse a dead tensor's memory"),
+        Option("enable_mem_pattern", True, "plan memory once per input shape"),
+        Option("enable_cpu_mem_arena", True, "keep freed memory for the next call"),
+        Option("allow_spinning", True, "idle pool threads spin before they sleep"),
+    )
+
+    def start(self) -> None:
+        import onnxruntime
+
+        # Warnings about the graph belong on stderr only when they are errors: a chatty load
+        # must not fill the tail that explains a crash.
+        onnxruntime.set_default_logger_severity(3)
+
+    def load(self, request: Request) -> list[Session]:
+        import onnxruntime as ort
+
+        try:
+            return [
+                OrtSession(ort.InferenceSession(str(request.model), self._settings(request), self._providers()), request)
+                for _ in range(request.sessions)
+            ]
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"onnxruntime could not load {request.model.name}", error) from error
+
+    def _providers(self) -> list[Any]:
+        return ["CPUExecutionProvider"]
+
+    def _settings(self, request: Request) -> Any:
+        import onnxruntime as ort
+
+        given, settings = request.options, ort.SessionOptions()
+        settings.intra_op_num_threads = request.threads
+        settings.inter_op_num_threads = request.threads if given["execution_mode"] == "parallel" else 1
+        mode = ort.ExecutionMode
+        settings.execution_mode = (
+            mode.ORT_PARALLEL if given["execution_mode"] == "parallel" else mode.ORT_SEQUENTIAL
+        )
+        settings.graph_optimization_level = getattr(
+            ort.GraphOptimizationLevel, LEVELS[str(given["graph_optimization_level"])]
+        )
+        settings.enable_mem_reuse = given["enable_mem_reuse"]
+        settings.enable_mem_pattern = given["enable_mem_pattern"]
+        settings.enable_cpu_mem_arena = given["enable_cpu_mem_arena"]
+        # Config keys are taken without complaint even when they do not exist, so only these two
+        # fixed ones are ever passed.
+        spin = "1" if given["allow_spinning"] else "0"
+        settings.add_session_config_entry("session.intra_op.allow_spinning", spin)
+        settings.add_session_config_entry("session.inter_op.allow_spinning", spin)
+        return settings
+
+
+class OrtSession(Session):
+    """One ``InferenceSession``."""
+
+    def __init__(self, session: Any, request: Request) -> None:
+        self._session = session
+        self._names = [output.name for output in request.outputs]
+        self._call = session.run
+
+    def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
+        return self._call(self._names, feeds)  # type: ignore[no-any-return]  # untyped library
+
+    def facts(self) -> Facts:
+        # The CPU provider computes a float32 graph in float32: it never lowers precision by itself.
+        return Facts("fp32", "cpu", {"providers": self._session.get_providers()})
