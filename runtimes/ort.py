@@ -50,13 +50,15 @@ class OrtCpu(Runtime):
 
         try:
             return [
-                OrtSession(ort.InferenceSession(str(request.model), self._settings(request), self._providers()), request)
+                OrtSession(
+                    ort.InferenceSession(str(request.model), self._settings(request), self._providers(request)), request
+                )
                 for _ in range(request.sessions)
             ]
         except Exception as error:  # every failure of a foreign library becomes a row
             raise engine_error(f"onnxruntime could not load {request.model.name}", error) from error
 
-    def _providers(self) -> list[Any]:
+    def _providers(self, request: Request) -> list[Any]:
         return ["CPUExecutionProvider"]
 
     def _settings(self, request: Request) -> Any:
@@ -88,6 +90,7 @@ class OrtSession(Session):
 
     def __init__(self, session: Any, request: Request) -> None:
         self._session = session
+        self._precision = str(request.options["precision"])
         self._names = [output.name for output in request.outputs]
         self._call = session.run
 
@@ -96,4 +99,7 @@ class OrtSession(Session):
 
     def facts(self) -> Facts:
         # The CPU provider computes a float32 graph in float32: it never lowers precision by itself.
-        return Facts("fp32", "cpu", {"providers": self._session.get_providers()})
+        # The CUDA provider's TF32 is switched on or off explicitly, so what was asked is what ran.
+        providers = self._session.get_providers()
+        device = "cuda:0" if providers[0] == "CUDAExecutionProvider" else "cpu"
+        return Facts(self._precision, device, {"providers": providers})

@@ -1,0 +1,103 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from runtimes.base import Facts, Request, Runtime, Session
+from runtimes.errors import engine_error
+from runtimes.options import Option
+
+if TYPE_CHECKING:
+    from runtimes.base import Array
+
+# Asked for nothing, OpenVINO computes in bf16 wherever the chip has instructions for it, so the
+# hint is always sent. ``default`` sends none, for those who want to see that.
+PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
+# Layers whose precision says nothing about the arithmetic: constants, copies, graph ends.
+MOVES = {"Const", "Input", "Output", "Reorder", "Reshape", "Concatenation", "Transpose", "Split", "MemoryInput"}
+
+
+class OpenVinoCpu(Runtime):
+    """One compiled model with one stream per concurrent caller."""
+
+    name = "openvino"
+    title = "OpenVINO, CPU"
+    distributions = ("openvino",)
+    install = "pip install 'rtfloor[cpu]'"
+    options = (
+        Option(
+            "precision",
+            "fp32",
+            "INFERENCE_PRECISION_HINT; 'default' sends none, which is bf16 where the chip has it",
+            (*PRECISIONS, "default"),
+        ),
+        Option("enable_cpu_pinning", False, "pin the engine's threads to cores"),
+        Option("enable_hyper_threading", False, "use both hardware threads of a core"),
+        Option("execution_mode", "PERFORMANCE", "EXECUTION_MODE_HINT", ("PERFORMANCE", "ACCURACY")),
+    )
+
+    def start(self) -> None:
+        import openvino
+
+        del openvino
+
+    def load(self, request: Request) -> list[Session]:
+        import openvino as ov
+
+        given = request.options
+        settings: dict[str, Any] = {
+            "NUM_STREAMS": request.sessions,
+            "INFERENCE_NUM_THREADS": request.sessions * request.threads,
+            "ENABLE_CPU_PINNING": given["enable_cpu_pinning"],
+            "ENABLE_HYPER_THREADING": given["enable_hyper_threading"],
+            "EXECUTION_MODE_HINT": given["execution_mode"],
+        }
+        if given["precision"] != "default":
+            settings["INFERENCE_PRECISION_HINT"] = PRECISIONS[str(given["precision"])]
+        try:
+            core = ov.Core()
+            compiled = core.compile_model(core.read_model(str(request.model)), "CPU", settings)
+            return [OpenVinoSession(compiled, request) for _ in range(request.sessions)]
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"openvino could not load {request.model.name}", error) from error
+
+
+class OpenVinoSession(Session):
+    """One infer request of a compiled model."""
+
+    def __init__(self, compiled: Any, request: Request) -> None:
+        self._compiled = compiled
+        self._infer = compiled.create_infer_request().infer
+        # Inputs go in by position: a port can carry several names, and NumPy arrays are cheaper
+        # to bind by port than by name.
+        self._names = [item.name for item in request.inputs]
+        self._count = len(request.outputs)
+
+    def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
+        answers = self._infer([feeds[name] for name in self._names])
+        return [answers[index] for index in range(self._count)]
+
+    def facts(self) -> Facts:
+        precisions: Counter[str] = Counter()
+        for op in self._compiled.get_runtime_model().get_ops():
+            info = op.get_rt_info()
+            if _text(info["layerType"]) not in MOVES:
+                precisions[_text(info["runtimePrecision"])] += 1
+        computed = sorted({NAMES[name] for name in precisions if name in NAMES}) or ["fp32"]
+        return Facts(
+            "+".join(computed),
+            "cpu",
+            {
+                "layers_by_precision": dict(precisions),
+                "streams": int(self._compiled.get_property("NUM_STREAMS")),
+                "threads": int(self._compiled.get_property("INFERENCE_NUM_THREADS")),
+            },
+        )
+
+
+def _text(value: Any) -> str:
+    return str(value.astype(str)) if hasattr(value, "astype") else str(value)

@@ -1,0 +1,74 @@
+"""tract, through its Python binding.
+
+There is no command-line binary to be had as a package, so the binding runs in the worker
+process that every measurement gets anyway. tract computes on the calling thread alone; the
+binding releases the interpreter lock while it does, so two sessions do run side by side.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from runtimes.base import Facts, Request, Runtime, Session, Tensor
+from runtimes.errors import engine_error
+from runtimes.options import Option
+
+if TYPE_CHECKING:
+    from runtimes.base import Array
+
+DTYPES = {"float32": "f32", "float64": "f64", "float16": "f16", "bool": "bool"} | {
+    f"{kind}{bits}": f"{kind[0]}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+}
+
+
+class TractCpu(Runtime):
+    """One optimised plan, one state per concurrent caller."""
+
+    name = "tract"
+    title = "tract, CPU"
+    distributions = ("tract",)
+    install = "pip install 'rtfloor[cpu]'"
+    options = (Option("precision", "fp32", "arithmetic: the graph's own float32", ("fp32",)),)
+
+    def start(self) -> None:
+        with warnings.catch_warnings():
+            # The binding's docstrings have invalid escapes, which newer Pythons warn about.
+            warnings.simplefilter("ignore")
+            import tract
+        del tract
+
+    def load(self, request: Request) -> list[Session]:
+        import tract
+
+        try:
+            inference = tract.onnx().load(str(request.model))
+            names = [inference.input_name(index) for index in range(inference.input_count())]
+            known = {item.name: item for item in request.inputs}
+            for index, name in enumerate(names):
+                inference.set_input_fact(index, _fact(known[name]))
+            runnable = inference.into_model().into_runnable()
+            return [TractSession(runnable, names) for _ in range(request.sessions)]
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"tract could not load {request.model.name}", error) from error
+
+
+class TractSession(Session):
+    """One execution state of a runnable plan."""
+
+    def __init__(self, runnable: Any, names: list[str]) -> None:
+        self._runnable = runnable
+        self._run = runnable.spawn_state().run
+        self._names = names
+
+    def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
+        return [tensor.to_numpy() for tensor in self._run([feeds[name] for name in self._names])]
+
+    def facts(self) -> Facts:
+        # tract lowers precision only when a transform asks for it, and none did.
+        return Facts("fp32", "cpu", {"threads": "the calling thread"})
+
+
+def _fact(item: Tensor) -> str:
+    return ",".join([*map(str, item.shape), DTYPES[item.dtype]])
