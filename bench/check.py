@@ -1,0 +1,82 @@
+"""Compares a layout's answers with the oracle's: before timing, during it, and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.layouts import Layout
+from models.card import Card
+from models.compare import Error, compare, verdict
+
+Answers = Sequence[NDArray[np.generic]]
+
+
+class Checker:
+    """Holds the right answers of one model in one form, and the worst error seen.
+
+    Args:
+        layout: whose answers are checked.
+        expected: [channel][rotation] → outputs.
+        card: the model of one channel.
+        origin: who computed the right answers; verdicts name it.
+    """
+
+    def __init__(self, layout: Layout, expected: Sequence[Sequence[Answers]], card: Card, origin: str) -> None:
+        self._layout, self._expected, self._card, self._origin = layout, expected, card, origin
+        self._worst: Error | None = None
+
+    def check(self, precision: str, when: str) -> str:
+        """Answer every rotation from the initial state; returns what is wrong, or an empty text.
+
+        All answers are kept and compared at the end, so that an engine which hands out a buffer
+        and overwrites it later is found out.
+        """
+        layout = self._layout
+        layout.begin()
+        collected = []
+        for number in range(layout.rotations):
+            outputs = layout.call(layout.feeds(number))
+            collected.append((number, outputs))
+            layout.absorb(outputs)
+        return self._compare(collected, precision, when)
+
+    def check_timed(self, last: Iterable[tuple[int, Any]], precision: str) -> str:
+        """Compare the outputs of the last timed calls; a stateful model's depend on all before them."""
+        if self._layout.stateful:
+            return ""
+        return self._compare(last, precision, "while being timed")
+
+    def worst(self) -> dict[str, Any] | None:
+        """The largest error seen, as JSON values; None before any check."""
+        if self._worst is None:
+            return None
+        return {
+            "max_abs": self._worst.max_abs_error,
+            "snr_db": self._worst.snr_db,
+            "cosine": self._worst.cosine,
+            "peak": self._worst.peak,
+            "output": self._worst.output,
+        }
+
+    def _compare(self, collected: Iterable[tuple[int, Any]], precision: str, when: str) -> str:
+        for number, outputs in collected:
+            rotation = number % self._layout.rotations
+            for channel, got in enumerate(self._layout.answers(outputs)):
+                error = compare(list(self._expected[channel][rotation]), list(got), self._card.output_names)
+                self._remember(error)
+                name = f"{self._card.name}/{self._card.form}, channel {channel}, input {rotation}"
+                text = verdict(error, precision, name, self._origin)
+                if text:
+                    return f"{when}: {text}"
+        return ""
+
+    def _remember(self, error: Error) -> None:
+        if error.max_abs_error is None:
+            return
+        worst = self._worst
+        if worst is None or worst.max_abs_error is None or error.max_abs_error > worst.max_abs_error:
+            self._worst = error

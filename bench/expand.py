@@ -1,0 +1,199 @@
+"""From a suite and flags to a plan: axes narrowed, options resolved, cells in order, no duplicates."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bench.errors import UserError
+from bench.plan import LAYOUTS, Cell, ModelSpec, Plan
+from bench.profile import profiles
+from bench.suite import Group, Suite
+from models.errors import ModelError
+from models.facts import check_form, facts, zoo
+from runtimes import registry
+from runtimes.errors import UnavailableError
+from runtimes.options import Option, OptionError, resolve
+
+USER_FORMS = ("raw",)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the flags say; empty means "as the suite has it".
+
+    Attributes:
+        options: ``KEY=VALUE`` or ``RUNTIME.KEY=VALUE`` texts.
+    """
+
+    models: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ()
+    layouts: tuple[str, ...] = ()
+    threads: tuple[int | str, ...] = ()
+    options: tuple[str, ...] = ()
+    extra_models: Mapping[str, ModelSpec] = field(default_factory=dict)
+
+
+def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
+    """The plan of a suite under the given flags.
+
+    A flag narrows an axis; a value that no group of the suite spans is taken up by every group.
+
+    Args:
+        suite: what to span.
+        choice: how to narrow it.
+        profile: a key of :func:`bench.profile.profiles`.
+        cpus: CPUs this process may use; what ``"all"`` stands for, and the most that can be asked.
+
+    Raises:
+        UserError: an unknown name or option, more threads than CPUs, or nothing left to measure.
+    """
+    if profile not in profiles():
+        raise UserError(f"there is no profile {profile!r}; there are: {', '.join(profiles())}")
+    specs = {**suite.models, **choice.extra_models}
+    groups = [g for g in suite.groups if not g.profiles or profile in g.profiles] or list(suite.groups)
+    groups = [_narrowed(group, groups, choice) for group in groups]
+    cells: dict[str, Cell] = {}
+    for group in groups:
+        for cell in _cells(group, specs, choice, cpus):
+            cells.setdefault(cell.id, cell)
+    if not cells:
+        raise UserError(f"nothing is left of suite {suite.name} under these flags; 'rtfloor list {suite.name}' shows it")
+    used = {cell.model for cell in cells.values()}
+    return Plan(
+        suite.title,
+        suite.name,
+        profile,
+        {name: specs.get(name, ModelSpec(name)) for name in sorted(used)},
+        tuple(cells.values()),
+    )
+
+
+def _narrowed(group: Group, groups: Sequence[Group], choice: Choice) -> Group:
+    changes: dict[str, Any] = {}
+    for axis in ("models", "forms", "runtimes", "layouts", "threads"):
+        asked: tuple[Any, ...] = getattr(choice, axis)
+        if not asked:
+            continue
+        own = getattr(group, axis)
+        spanned = {value for other in groups for value in getattr(other, axis)}
+        if axis == "forms" and not own:
+            changes[axis] = asked
+        else:
+            changes[axis] = tuple(value for value in asked if value in own or value not in spanned)
+    return replace(group, **changes)
+
+
+def _cells(group: Group, specs: Mapping[str, ModelSpec], choice: Choice, cpus: int) -> Iterator[Cell]:
+    for layout in group.layouts:
+        if layout not in LAYOUTS:
+            raise UserError(f"there is no layout {layout!r}; there are: {', '.join(LAYOUTS)}")
+    budgets = [_budget(value, cpus) for value in group.threads]
+    for model in group.models:
+        for form in _forms(model, group, specs, choice):
+            for runtime, layout, threads in itertools.product(group.runtimes, group.layouts, budgets):
+                for options, changed in _option_sets(runtime, group, choice):
+                    yield Cell(model, form, runtime, layout, threads, options, changed)
+
+
+def _forms(model: str, group: Group, specs: Mapping[str, ModelSpec], choice: Choice) -> tuple[str, ...]:
+    available = USER_FORMS if model in specs else _known(model).forms
+    if not group.forms:
+        return available
+    fitting = tuple(form for form in group.forms if form in available)
+    if not fitting and len(group.models) == 1:
+        if model in specs:
+            raise UserError(f"model {model!r} has no form {group.forms[0]!r}; a file of yours has the form: raw")
+        try:
+            check_form(model, group.forms[0])
+        except ModelError as error:
+            if choice.forms and len(choice.models) != 1:
+                return ()  # narrowed by a form that only the suite's other models have
+            raise UserError(str(error)) from None
+    return fitting
+
+
+def _known(model: str) -> Any:
+    try:
+        return facts(model)
+    except ModelError as error:
+        raise UserError(str(error)) from None
+
+
+def _budget(value: int | str, cpus: int) -> int:
+    if value == "all":
+        return cpus
+    if int(value) > cpus:
+        raise UserError(f"{value} threads were asked for, but this process may use {cpus} CPUs; ask for at most {cpus}")
+    return int(value)
+
+
+def _option_sets(runtime: str, group: Group, choice: Choice) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
+    declared = declared_options(runtime)
+    axes: dict[str, tuple[Any, ...]] = dict(group.options.get(runtime, {}))
+    axes.update(_from_flags(runtime, declared, choice.options))
+    defaults = {option.name: option.default for option in declared}
+    for values in itertools.product(*axes.values()):
+        try:
+            options = resolve(runtime, declared, dict(zip(axes, values, strict=True)))
+        except OptionError as error:
+            raise UserError(str(error)) from None
+        yield options, tuple(name for name, value in options.items() if value != defaults[name])
+
+
+def declared_options(runtime: str) -> tuple[Option, ...]:
+    """The options that a runtime declares.
+
+    Raises:
+        UserError: there is no such runtime, or its package is broken.
+    """
+    try:
+        return registry.get(runtime).options
+    except (KeyError, UnavailableError) as error:
+        raise UserError(str(error.args[0])) from None
+
+
+def _from_flags(runtime: str, declared: Sequence[Option], texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    axes: dict[str, tuple[Any, ...]] = {}
+    names = {option.name for option in declared}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UserError(f"--option {text!r} is not of the form KEY=VALUE or RUNTIME.KEY=VALUE")
+        owner, dot, name = key.rpartition(".")
+        if dot and owner != runtime:
+            continue
+        if not dot and name not in names:
+            continue
+        axes[name] = (*axes.get(name, ()), value)
+    return axes
+
+
+def check_option_flags(texts: Sequence[str], runtimes: Sequence[str]) -> None:
+    """Refuse an option that none of the chosen runtimes has: it would silently do nothing.
+
+    Raises:
+        UserError: naming the options there are.
+    """
+    for text in texts:
+        owner, dot, name = text.partition("=")[0].rpartition(".")
+        if dot and owner not in runtimes:
+            raise UserError(f"--option {text!r} names runtime {owner!r}, which is not among: {', '.join(runtimes)}")
+        having = {runtime: [option.name for option in declared_options(runtime)] for runtime in runtimes}
+        if not any(name in options for runtime, options in having.items() if not dot or runtime == owner):
+            there = "; ".join(f"{runtime}: {', '.join(options)}" for runtime, options in having.items())
+            raise UserError(f"no chosen runtime has an option {name!r}; there are: {there}")
+
+
+def default_suite(models: Sequence[str]) -> Suite:
+    """What ``run --model M`` spans without a suite: every form, every CPU runtime, mono, all CPUs."""
+    runtimes = tuple(name for name in registry.names() if name not in ("fake", "ort-cuda"))
+    return Suite("model", f"{', '.join(models)} on every CPU runtime", (Group(tuple(models), runtimes),))
+
+
+def zoo_names() -> list[str]:
+    """The models that need no file."""
+    return list(zoo())

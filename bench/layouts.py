@@ -1,0 +1,264 @@
+"""Layouts: how two channels meet one or two sessions.
+
+A layout turns a call number into arguments (:meth:`Layout.feeds`), answers them in the timed
+:attr:`Layout.call`, carries states from call to call (:meth:`Layout.absorb`), and splits what
+came out into channels, so that each channel is compared with its own expected answer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.card import Card
+from runtimes.base import Session
+
+Feeds = dict[str, NDArray[np.generic]]
+Outputs = Sequence[NDArray[np.generic]]
+
+
+class Lane:
+    """One stream of calls with its own inputs and, for stateful models, its own states."""
+
+    def __init__(self, card: Card, inputs: Sequence[Feeds]) -> None:
+        self.inputs = list(inputs)
+        self._initial: Feeds = {
+            port.name: np.zeros(port.shape or (), port.dtype) for port in card.inputs if port.name in card.states
+        }
+        positions = {port.name: index for index, port in enumerate(card.outputs)}
+        self._carried = {name: positions[source] for name, source in card.states.items()}
+        self._state = dict(self._initial)
+
+    def begin(self) -> None:
+        """Back to the initial states."""
+        self._state = dict(self._initial)
+
+    def feeds(self, number: int) -> Feeds:
+        """The inputs of one call; the same objects every rotation, so that nothing is copied."""
+        chosen = self.inputs[number % len(self.inputs)]
+        return {**chosen, **self._state} if self._state else chosen
+
+    def absorb(self, outputs: Outputs) -> None:
+        """Carry the states that came out into the next call."""
+        for name, position in self._carried.items():
+            self._state[name] = outputs[position]
+
+    @property
+    def stateful(self) -> bool:
+        """Whether a call's answer depends on the calls before it."""
+        return bool(self._carried)
+
+
+class Layout(ABC):
+    """See the module's text.
+
+    Attributes:
+        call: what is timed: the result of :meth:`feeds` in, raw outputs out.
+        rotations: after this many calls the inputs repeat.
+        channels: which channels of the oracle the answers belong to.
+    """
+
+    call: Callable[[Any], Any]
+    channels: int
+
+    def __init__(self, lanes: list[Lane]) -> None:
+        self.lanes = lanes
+        self.rotations = len(lanes[0].inputs)
+        self.stateful = lanes[0].stateful
+
+    def begin(self) -> None:
+        """Back to the initial states."""
+        for lane in self.lanes:
+            lane.begin()
+
+    @abstractmethod
+    def feeds(self, number: int) -> Any:
+        """The argument of one call."""
+
+    @abstractmethod
+    def absorb(self, outputs: Any) -> None:
+        """Carry states into the next call."""
+
+    @abstractmethod
+    def answers(self, outputs: Any) -> list[Outputs]:
+        """One list of outputs per channel."""
+
+    def close(self) -> None:
+        """End what the layout started."""
+
+
+class Mono(Layout):
+    """One channel, one call."""
+
+    channels = 1
+
+    def __init__(self, lanes: list[Lane], sessions: list[Session]) -> None:
+        super().__init__(lanes[:1])
+        self.call = sessions[0].run
+
+    def feeds(self, number: int) -> Feeds:
+        return self.lanes[0].feeds(number)
+
+    def absorb(self, outputs: Outputs) -> None:
+        if self.stateful:
+            self.lanes[0].absorb(outputs)
+
+    def answers(self, outputs: Outputs) -> list[Outputs]:
+        return [outputs]
+
+
+class _Two(Layout):
+    """Two lanes that stay apart."""
+
+    channels = 2
+
+    def feeds(self, number: int) -> tuple[Feeds, Feeds]:
+        return self.lanes[0].feeds(number), self.lanes[1].feeds(number)
+
+    def absorb(self, outputs: tuple[Outputs, Outputs]) -> None:
+        if self.stateful:
+            self.lanes[0].absorb(outputs[0])
+            self.lanes[1].absorb(outputs[1])
+
+    def answers(self, outputs: tuple[Outputs, Outputs]) -> list[Outputs]:
+        return list(outputs)
+
+
+class Seq(_Two):
+    """Left, then right, on one session."""
+
+    def __init__(self, lanes: list[Lane], sessions: list[Session]) -> None:
+        super().__init__(lanes)
+        run = sessions[0].run
+        self.call = lambda pair: (run(pair[0]), run(pair[1]))
+
+
+class Par(_Two):
+    """Left and right at once: the caller's thread takes the left, a waiting thread the right.
+
+    Attributes:
+        overlap_ns, shorter_ns: summed over calls, how long both sides ran at the same time, and
+            how long the shorter side took; their ratio says whether the sides really overlapped.
+    """
+
+    def __init__(self, lanes: list[Lane], sessions: list[Session]) -> None:
+        super().__init__(lanes)
+        self._left, self._right = sessions[0].run, sessions[1].run
+        # Two locks used as gates: handing over costs one futex call and no busy waiting.
+        self._go, self._done = threading.Lock(), threading.Lock()
+        self._go.acquire()
+        self._done.acquire()
+        self._feeds: Feeds | None = None
+        self._outputs: Outputs = ()
+        self._error: BaseException | None = None
+        self._span = (0, 0)
+        self.overlap_ns = self.shorter_ns = 0
+        self._thread = threading.Thread(target=self._serve, name="right", daemon=True)
+        self._thread.start()
+        self.call = self._both
+
+    def _both(self, pair: tuple[Feeds, Feeds]) -> tuple[Outputs, Outputs]:
+        self._feeds = pair[1]
+        self._go.release()
+        begin = time.perf_counter_ns()
+        try:
+            left = self._left(pair[0])
+        finally:
+            end = time.perf_counter_ns()
+            self._done.acquire()
+        if self._error is not None:
+            raise self._error
+        other_begin, other_end = self._span
+        self.overlap_ns += max(0, min(end, other_end) - max(begin, other_begin))
+        self.shorter_ns += min(end - begin, other_end - other_begin)
+        return left, self._outputs
+
+    def _serve(self) -> None:
+        clock = time.perf_counter_ns
+        while True:
+            self._go.acquire()
+            feeds = self._feeds
+            if feeds is None:
+                return
+            begin = clock()
+            try:
+                self._outputs = self._right(feeds)
+            except BaseException as error:  # noqa: BLE001  # raised again on the caller's thread
+                self._error = error
+            self._span = (begin, clock())
+            self._done.release()
+
+    def close(self) -> None:
+        self._feeds = None
+        self._go.release()
+        self._thread.join(timeout=5)
+
+
+class Batch2(Layout):
+    """Left and right in one call, stacked along the axis that the batch size changes."""
+
+    channels = 2
+
+    def __init__(self, lanes: list[Lane], sessions: list[Session], single: Card, double: Card) -> None:
+        self._axes = [_batch_axis(a.shape, b.shape) for a, b in zip(single.outputs, double.outputs, strict=True)]
+        input_axes = {a.name: _batch_axis(a.shape, b.shape) for a, b in zip(single.inputs, double.inputs, strict=True)}
+        stacked = [
+            {name: _stack(left[name], right[name], input_axes[name]) for name in left}
+            for left, right in zip(lanes[0].inputs, lanes[1].inputs, strict=True)
+        ]
+        super().__init__([Lane(double, stacked)])
+        self.call = sessions[0].run
+
+    def feeds(self, number: int) -> Feeds:
+        return self.lanes[0].feeds(number)
+
+    def absorb(self, outputs: Outputs) -> None:
+        if self.stateful:
+            self.lanes[0].absorb(outputs)
+
+    def answers(self, outputs: Outputs) -> list[Outputs]:
+        halves = [
+            np.split(np.asarray(output), 2, axis=self._axis(index, output)) for index, output in enumerate(outputs)
+        ]
+        return [[half[side] for half in halves] for side in (0, 1)]
+
+    def _axis(self, index: int, output: Any) -> int:
+        axis = self._axes[index]
+        # The graph did not state this output's shape: by convention the batch comes first.
+        return 0 if axis is None else axis
+
+
+def make_layout(name: str, cards: tuple[Card, Card], inputs: Sequence[Sequence[Feeds]], sessions: list[Session]) -> Layout:
+    """The layout of that name.
+
+    Args:
+        name: a key of :data:`bench.plan.LAYOUTS`.
+        cards: the model for one channel, and as it is called (the same, unless it is batched).
+        inputs: [channel][rotation] → feeds for one channel.
+        sessions: two for ``par``, else one.
+    """
+    single, called = cards
+    lanes = [Lane(single, channel) for channel in inputs]
+    if name == "batch2":
+        return Batch2(lanes, sessions, single, called)
+    return {"mono": Mono, "seq": Seq, "par": Par}[name](lanes, sessions)
+
+
+def _batch_axis(single: tuple[int, ...] | None, double: tuple[int, ...] | None) -> int | None:
+    if single is None or double is None:
+        return None
+    for axis, (one, two) in enumerate(zip(single, double, strict=True)):
+        if two == 2 * one:
+            return axis
+    return None
+
+
+def _stack(left: NDArray[np.generic], right: NDArray[np.generic], axis: int | None) -> NDArray[np.generic]:
+    # An input without a batch axis (a sample rate, say) is shared by both channels.
+    return left if axis is None else np.concatenate([left, right], axis=axis)

@@ -1,0 +1,95 @@
+"""The stopwatch. Nothing else in rtfloor times a call."""
+
+from __future__ import annotations
+
+import gc
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Target(Protocol):
+    """What :func:`sample` needs of a layout."""
+
+    call: Callable[[Any], Any]
+    rotations: int
+
+    def feeds(self, number: int) -> Any: ...
+    def absorb(self, outputs: Any) -> None: ...
+
+
+@dataclass
+class Samples:
+    """Timed calls of one process.
+
+    Attributes:
+        wall_ns: one wall time per call, host arrays in to host arrays out.
+        cpu_ns: CPU time of the whole process over the same call; its ratio to the wall time
+            shows calls during which somebody else had the processor.
+        last: the last outputs, one per rotation of the inputs, as (call number, outputs).
+    """
+
+    wall_ns: array[int]
+    cpu_ns: array[int]
+    last: deque[tuple[int, Any]]
+
+    def wall(self) -> NDArray[np.int64]:
+        """Wall times in nanoseconds, shape (calls,)."""
+        return np.frombuffer(self.wall_ns, np.int64)
+
+
+def sample(target: Target, duration_s: float, least: int, most: int, before: Samples | None = None) -> Samples:
+    """Call and time until the duration is over.
+
+    The clock is read right before and right after the call; everything else (choosing inputs,
+    CPU time, states, deciding to stop) happens outside. Garbage is collected first and the
+    collector is off while timing: one full collection can take longer than a hundred calls.
+
+    Args:
+        target: a layout.
+        duration_s: how long to go on.
+        least: calls that are made however long they take.
+        most: calls after which to stop.
+        before: samples to append to.
+    """
+    samples = before or Samples(array("q"), array("q"), deque(maxlen=target.rotations))
+    wall, cpu, last = samples.wall_ns, samples.cpu_ns, samples.last
+    call, feeds_of, absorb = target.call, target.feeds, target.absorb
+    clock, cpu_clock = time.perf_counter_ns, time.process_time_ns
+    number = first = len(wall)
+    gc.collect()
+    gc.disable()
+    try:
+        deadline = clock() + int(duration_s * 1e9)
+        while True:
+            feeds = feeds_of(number)
+            cpu_begin = cpu_clock()
+            begin = clock()
+            outputs = call(feeds)
+            end = clock()
+            cpu.append(cpu_clock() - cpu_begin)
+            wall.append(end - begin)
+            last.append((number, outputs))
+            absorb(outputs)
+            number += 1
+            made = number - first
+            if made >= most or (end >= deadline and made >= least):
+                return samples
+    finally:
+        gc.enable()
+
+
+def timer_cost_ns(repeats: int = 2000) -> float:
+    """Median cost of one clock reading pair, nanoseconds: what every sample contains of the timer."""
+    clock = time.perf_counter_ns
+    gaps = []
+    for _ in range(repeats):
+        begin = clock()
+        gaps.append(clock() - begin)
+    return float(np.median(gaps))

@@ -1,0 +1,108 @@
+"""The plan: an ordered list of cells, which ``list`` prints and ``run`` carries out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+LAYOUTS = {
+    "mono": "one call on one channel",
+    "seq": "left, then right, on one session",
+    "par": "left and right at once on two sessions, half of the threads each",
+    "batch2": "left and right in one call",
+}
+STEREO = ("seq", "par", "batch2")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model, and what a user said about it.
+
+    Attributes:
+        name: as it appears in cells.
+        path: absolute path of a user's file; None for a zoo model.
+        shapes: input name → full shape, for dynamic inputs.
+        states: state input name → the output that feeds it on the next call.
+        values: input name → what to feed (a number, a range, a ``.npy`` path).
+        audio_s: seconds of audio per call, None when nobody said.
+        audio: the same in words.
+    """
+
+    name: str
+    path: str | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    audio_s: float | None = None
+    audio: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The thing that gets a number.
+
+    Attributes:
+        threads: the thread budget of the whole cell, over all its sessions.
+        options: every option of the runtime, defaults filled in.
+        changed: names of the options that differ from their default.
+    """
+
+    model: str
+    form: str
+    runtime: str
+    layout: str
+    threads: int
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    changed: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """A readable key, unique within a plan: ``rt48/ln/ort-cpu/par/1‖1``, then changed options."""
+        parts = [self.model, self.form, self.runtime, self.layout, str(self.threads)]
+        parts += [f"{name}={_text(self.options[name])}" for name in self.changed]
+        return "/".join(parts)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions run at the same time."""
+        return 2 if self.layout == "par" else 1
+
+    @property
+    def threads_each(self) -> int:
+        """Threads per session, at least one."""
+        return max(self.threads // self.sessions, 1)
+
+    @property
+    def batch(self) -> int:
+        """Signals per call."""
+        return 2 if self.layout == "batch2" else 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs to know; frozen once and stored in the run file."""
+
+    title: str
+    suite: str
+    profile: str
+    models: Mapping[str, ModelSpec]
+    cells: tuple[Cell, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Plan:
+        """The inverse of :meth:`to_json`."""
+        models = {
+            name: ModelSpec(**{**spec, "shapes": {k: tuple(v) for k, v in spec["shapes"].items()}})
+            for name, spec in data["models"].items()
+        }
+        cells = tuple(Cell(**{**cell, "changed": tuple(cell["changed"])}) for cell in data["cells"])
+        return Plan(data["title"], data["suite"], data["profile"], models, cells)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

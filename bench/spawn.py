@@ -1,0 +1,170 @@
+"""Start one worker, hand it a request, and bring back its reply or the reason there is none.
+
+Every measurement gets a fresh process: ``python -P -m bench.worker``. The request goes in on
+stdin; the reply comes back on a descriptor of its own, so that a library that prints cannot
+corrupt it; stdout and stderr go to a file whose tail explains a crash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+ROOT = Path(__file__).resolve().parent.parent
+# A worker that has answered gets this long to tear its engine down.
+FAREWELL_S = 10.0
+TAIL_BYTES = 4000
+HEADER = struct.Struct("<Q")
+MEMORY_WORDS = ("bad_alloc", "bad allocation", "memoryerror", "out of memory", "cannot allocate memory")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one worker.
+
+    Attributes:
+        status: ``ok`` (it replied), ``failed`` (it did not), ``timeout``.
+        body: its reply; empty when there is none.
+        reason: why there is none; empty when there is one.
+        tail: the end of what it printed.
+    """
+
+    status: str
+    body: dict[str, Any]
+    reason: str = ""
+    tail: str = ""
+
+
+Spawn = Callable[[dict[str, Any], Mapping[str, str], float], Outcome]
+
+
+def spawn(request: dict[str, Any], environment: Mapping[str, str], timeout_s: float) -> Outcome:
+    """Run one worker to its end.
+
+    Args:
+        request: JSON values; ``task`` names what to do.
+        environment: added to this process's own before anything is imported.
+        timeout_s: from start to reply; a worker that takes longer is killed with all it started.
+
+    Raises:
+        KeyboardInterrupt: passed on after the worker was killed.
+    """
+    reply_read, reply_write = os.pipe()
+    with tempfile.TemporaryFile() as output, os.fdopen(reply_read, "rb") as reply:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "bench.worker", str(reply_write)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                pass_fds=(reply_write,),
+                env=_environment(environment),
+                # A group of its own: Ctrl-C reaches the parent alone, and a kill reaches everything below.
+                start_new_session=True,
+            )
+        finally:
+            os.close(reply_write)
+        try:
+            return _converse(process, request, reply, output, timeout_s)
+        finally:
+            _kill_group(process)
+
+
+def _environment(added: Mapping[str, str]) -> dict[str, str]:
+    environment = dict(os.environ)
+    paths = [str(ROOT), *filter(None, [environment.get("PYTHONPATH", "")])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    environment.update(added)
+    return environment
+
+
+def _converse(
+    process: subprocess.Popen[bytes], request: dict[str, Any], reply: IO[bytes], output: IO[bytes], timeout_s: float
+) -> Outcome:
+    deadline = time.monotonic() + timeout_s
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):  # it died at once: its exit status says why
+        process.stdin.write(json.dumps({**request, "spawned_ns": time.perf_counter_ns()}).encode())
+        process.stdin.close()
+    raw = _read_frame(process, reply.fileno(), deadline)
+    if raw is None:
+        timed_out = time.monotonic() >= deadline and process.poll() is None
+        _kill_group(process)
+        status = process.wait()
+        tail = _tail(output)
+        if timed_out:
+            return Outcome("timeout", {}, f"no answer within {timeout_s:g} s; it was stopped", tail)
+        return Outcome("failed", {}, _death(status, tail), tail)
+    try:
+        status = process.wait(FAREWELL_S)
+    except subprocess.TimeoutExpired:
+        _kill_group(process)
+        status = process.wait()
+    body = json.loads(raw)
+    # The answer stands, but an engine that dies while it is torn down should be known for it.
+    body["exit"] = status
+    return Outcome("ok", body, "", _tail(output))
+
+
+def _read_frame(process: subprocess.Popen[bytes], descriptor: int, deadline: float) -> bytes | None:
+    """One length-prefixed reply; None when the worker died or the time ran out first."""
+    buffer = bytearray()
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN | select.POLLHUP)
+    while True:
+        if len(buffer) >= HEADER.size:
+            (size,) = HEADER.unpack_from(buffer)
+            if len(buffer) >= HEADER.size + size:
+                return bytes(buffer[HEADER.size : HEADER.size + size])
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        # A worker's own children may hold the descriptor open after it died, so the wait is cut
+        # into long pieces; each wake-up costs microseconds.
+        if not poll.poll(min(left, 1.0) * 1000):
+            if process.poll() is not None and not poll.poll(0):
+                return None
+            continue
+        piece = os.read(descriptor, 1 << 20)
+        if not piece:
+            process.wait()
+            return None
+        buffer += piece
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _tail(output: IO[bytes]) -> str:
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - TAIL_BYTES))
+    return output.read().decode("utf-8", "replace").strip()
+
+
+def _death(status: int, tail: str) -> str:
+    """In words, how a process ended that gave no answer."""
+    last = tail.splitlines()[-1][:200] if tail else ""
+    said = f"; its last line was: {last}" if last else ""
+    if any(word in tail.lower() for word in MEMORY_WORDS):
+        return f"it ran out of memory{said}"
+    if status >= 0:
+        return f"it exited with status {status} before it answered{said}"
+    name = signal.Signals(-status).name
+    if name == "SIGKILL":
+        return f"it was killed by SIGKILL, most likely because the machine ran out of memory{said}"
+    return f"it crashed with {name}{said}"

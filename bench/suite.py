@@ -1,0 +1,174 @@
+"""Suites: TOML files that span cells along axes.
+
+A suite is a list of ``[[cells]]`` groups; each spans the product of its axes. A user's own
+models are described under ``[models.NAME]``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.model_spec import MODEL_KEYS, model_spec
+from bench.plan import LAYOUTS, ModelSpec
+from bench.profile import profiles
+
+SUITE_KEYS = ("title", "cells", "models")
+GROUP_KEYS = ("models", "forms", "runtimes", "layouts", "threads", "profiles", "options")
+
+
+@dataclass(frozen=True)
+class Group:
+    """One ``[[cells]]`` table: axes whose product is measured.
+
+    Attributes:
+        forms: empty means every form the model has.
+        threads: numbers, or ``"all"`` for every CPU this process may use.
+        profiles: the profiles it belongs to; empty means all.
+        options: runtime → option → the values to try.
+    """
+
+    models: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    forms: tuple[str, ...] = ()
+    layouts: tuple[str, ...] = ("mono",)
+    threads: tuple[int | str, ...] = ("all",)
+    profiles: tuple[str, ...] = ()
+    options: Mapping[str, Mapping[str, tuple[Any, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A parsed suite."""
+
+    name: str
+    title: str
+    groups: tuple[Group, ...]
+    models: Mapping[str, ModelSpec] = field(default_factory=dict)
+
+
+def builtin_names() -> list[str]:
+    """Suites that ship with rtfloor."""
+    folder = resources.files("bench").joinpath("suites")
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_suite(name: str) -> Suite:
+    """Read a built-in suite by name, or a user's by path.
+
+    Raises:
+        UserError: there is none, or it is not a valid suite; names the key and what is allowed.
+    """
+    if name in builtin_names():
+        text = resources.files("bench").joinpath("suites", f"{name}.toml").read_text("utf-8")
+        return parse_suite(text, name, Path.cwd())
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(
+            f"there is no suite {name!r}: it is neither a file nor one of {', '.join(builtin_names())}; "
+            "to measure one model, use 'rtfloor run --model MODEL'"
+        )
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"suite {path} cannot be read: {error}") from None
+    return parse_suite(text, str(path), path.resolve().parent)
+
+
+def parse_suite(text: str, name: str, folder: Path) -> Suite:
+    """Parse and validate the text of a suite.
+
+    Args:
+        text: TOML.
+        name: for messages.
+        folder: what relative model paths are relative to.
+
+    Raises:
+        UserError: not TOML, an unknown key, a wrong type, or a value that is not allowed.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"suite {name} is not valid TOML: {error}") from None
+    _check_keys(data, SUITE_KEYS, f"suite {name}")
+    models = _table(data.get("models", {}), f"suite {name}, [models]")
+    specs = {}
+    for model, entry in models.items():
+        where = f"suite {name}, [models.{model}]"
+        _check_keys(_table(entry, where), MODEL_KEYS, where)
+        specs[model] = model_spec(model, entry, where, folder)
+    groups = data.get("cells", [])
+    if not isinstance(groups, list) or not groups:
+        raise UserError(f"suite {name} spans nothing: it needs at least one [[cells]] table with 'models' and 'runtimes'")
+    parsed = tuple(_group(entry, f"suite {name}, [[cells]] number {index}") for index, entry in enumerate(groups, 1))
+    return Suite(name, str(data.get("title", name)), parsed, specs)
+
+
+def _group(entry: Any, where: str) -> Group:
+    _check_keys(_table(entry, where), GROUP_KEYS, where)
+    for key in ("models", "runtimes"):
+        if key not in entry:
+            raise UserError(f"{where} lacks the key '{key}'")
+    axes: dict[str, Any] = {}
+    for key in ("models", "forms", "runtimes", "layouts", "profiles"):
+        if key in entry:
+            axes[key] = _strings(entry[key], key, where)
+    for key, allowed in (("layouts", list(LAYOUTS)), ("profiles", list(profiles()))):
+        for value in axes.get(key, ()):
+            if value not in allowed:
+                raise UserError(f"{where}: {key} has {value!r}; allowed: {', '.join(allowed)}")
+    if "threads" in entry:
+        axes["threads"] = tuple(parse_threads(value, where) for value in _list(entry["threads"], "threads", where))
+    options = _table(entry.get("options", {}), f"{where}, options")
+    axes["options"] = {
+        runtime: {
+            name: tuple(value) if isinstance(value, list) else (value,)
+            for name, value in _table(chosen, f"{where}, options.{runtime}").items()
+        }
+        for runtime, chosen in options.items()
+    }
+    return Group(**axes)
+
+
+def parse_threads(value: Any, where: str) -> int | str:
+    """A thread budget: a positive whole number or ``"all"``."""
+    if value == "all":
+        return "all"
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = 0
+    if isinstance(value, bool | float) or number < 1:
+        raise UserError(f"{where}: threads has {value!r}; allowed: whole numbers from 1, or 'all'")
+    return number
+
+
+def _check_keys(table: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in allowed:
+            raise UserError(f"{where} has the unknown key {key!r}; allowed: {', '.join(allowed)}")
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{where} must be a table, not {type(value).__name__}")
+    return value
+
+
+def _list(value: Any, key: str, where: str) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise UserError(f"{where}: {key} must be a list with at least one value, such as {key} = [...]")
+    return value
+
+
+def _strings(value: Any, key: str, where: str) -> tuple[str, ...]:
+    items = _list(value, key, where)
+    for item in items:
+        if not isinstance(item, str):
+            raise UserError(f"{where}: {key} has {item!r}, which is no text")
+    return tuple(items)

@@ -1,0 +1,139 @@
+"""Task: measure one cell in this process: start, load, check, time, check again."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import disturbance
+from bench.check import Checker
+from bench.layouts import Layout, Par, make_layout
+from bench.measure import Samples, sample, timer_cost_ns
+from bench.tasks.common import engine_request
+from bench.threads import parallelism, thread_cpu_ns, threads_used
+from bench.warmup import is_steady, warmup_samples
+from models.card import Card
+from models.oracle_file import load_oracle
+from runtimes import registry
+from runtimes.base import Session
+
+# A budget is broken only when more threads than it ran and together they got more processor
+# time than it: a pool's sleeping helpers do not count.
+TOLERATED_PARALLELISM = 1.1
+
+
+def serve(request: dict[str, Any]) -> dict[str, Any]:
+    """Reply with one record.
+
+    The request has ``runtime``, ``layout``, ``threads``, ``threads_each``, ``sessions``,
+    ``options``, ``cards`` (one channel, and as called), ``oracle``, ``engine_cache``,
+    ``process_s``, ``samples_least``, ``samples_most`` and the two times ``spawned_ns`` and
+    ``born_ns``.
+    """
+    clock = time.perf_counter_ns
+    cards = (Card.from_json(request["cards"][0]), Card.from_json(request["cards"][1]))
+    inputs, expected = load_oracle(request["oracle"])
+    adapter = registry.get(request["runtime"])
+    begin = clock()
+    adapter.start()
+    started = clock()
+    sessions = adapter.load(engine_request(request, cards[1]))
+    loaded = clock()
+    if len(sessions) != request["sessions"]:
+        raise RuntimeError(f"the adapter made {len(sessions)} sessions where {request['sessions']} were asked for")
+    layout = make_layout(request["layout"], cards, inputs, sessions)
+    try:
+        checker = Checker(layout, expected, cards[0], str(request["oracle_origin"]))
+        first_ns = _first_call_ns(layout)
+        phases = {
+            "start": request["born_ns"] - request["spawned_ns"],
+            "import": started - begin,
+            "load": loaded - started,
+            "first_call": first_ns,
+        }
+        return _measured(request, layout, checker, sessions, phases)
+    finally:
+        layout.close()
+        for session in sessions:
+            session.close()
+
+
+def _first_call_ns(layout: Layout) -> int:
+    layout.begin()
+    feeds = layout.feeds(0)
+    begin = time.perf_counter_ns()
+    layout.call(feeds)
+    return time.perf_counter_ns() - begin
+
+
+def _measured(
+    request: dict[str, Any], layout: Layout, checker: Checker, sessions: list[Session], phases: dict[str, int]
+) -> dict[str, Any]:
+    # The stated precision decides how much error is allowed; what ran decides when none was stated.
+    facts = sessions[0].facts()
+    stated = str(request["options"].get("precision", "default"))
+    precision = facts.precision if stated == "default" else stated
+    reply: dict[str, Any] = {
+        "phases_ns": phases,
+        "precision_asked": stated,
+        "precision_ran": facts.precision,
+        "device": facts.device,
+        "engine_facts": dict(facts.details),
+        "timer_cost_ns": timer_cost_ns(),
+    }
+    wrong = checker.check(precision, "before timing")
+    if wrong:
+        return {**reply, "status": "wrong", "reason": wrong, "error": checker.worst()}
+    layout.begin()
+    reading, threads = disturbance.read(), thread_cpu_ns()
+    begin = time.perf_counter_ns()
+    samples, warmup, steady = _sample(request, layout)
+    window_ns = time.perf_counter_ns() - begin
+    threads_after = thread_cpu_ns()
+    reply |= {
+        "disturbance": disturbance.between(reading, disturbance.read()),
+        "rss_peak_bytes": disturbance.peak_rss_bytes(),
+        "wall_ns": _packed(np.frombuffer(samples.wall_ns, np.int64)),
+        "cpu_ns": _packed(np.frombuffer(samples.cpu_ns, np.int64)),
+        "warmup": warmup,
+        "steady": steady,
+        "threads_used": threads_used(threads, threads_after, window_ns),
+        "parallelism": parallelism(threads, threads_after, window_ns),
+        "overlap": layout.overlap_ns / max(layout.shorter_ns, 1) if isinstance(layout, Par) else None,
+    }
+    wrong = checker.check_timed(samples.last, precision) or checker.check(precision, "after timing")
+    reply["error"] = checker.worst()
+    if wrong:
+        return {**reply, "status": "wrong", "reason": wrong}
+    broken = _broken_budget(reply, request["threads"])
+    if broken:
+        return {**reply, "status": "failed", "reason": broken}
+    return reply
+
+
+def _sample(request: dict[str, Any], layout: Layout) -> tuple[Samples, int, bool]:
+    """Time calls; once more as long when warm-up was not over by half."""
+    duration, least, most = request["process_s"], request["samples_least"], request["samples_most"]
+    samples = sample(layout, duration, least, most)
+    wall = np.array(samples.wall_ns, np.int64)
+    warmup = warmup_samples(wall)
+    if not is_steady(wall, warmup):
+        samples = sample(layout, duration, least, most, before=samples)
+        wall = np.array(samples.wall_ns, np.int64)
+        warmup = warmup_samples(wall)
+    return samples, warmup, is_steady(wall, warmup)
+
+
+def _broken_budget(reply: dict[str, Any], budget: int) -> str:
+    used, busy = reply["threads_used"], reply["parallelism"]
+    if used is None or busy is None or used <= budget or busy <= budget * TOLERATED_PARALLELISM:
+        return ""
+    return f"{used} threads ran on {busy:.1f} processors where the budget is {budget}; its time is not comparable"
+
+
+def _packed(values: NDArray[np.int64]) -> str:
+    return base64.b64encode(values.astype("<i8").tobytes()).decode("ascii")

@@ -1,0 +1,86 @@
+"""Task: work out the right answers of one model in one form, for its own seeded inputs.
+
+The answers come from an evaluator that shares no code with any engine we measure. Where
+ONNX Runtime is installed, its unoptimised graph answers the same inputs: when two independent
+evaluators differ, nobody can be called wrong, and the oracle says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.tasks.common import engine_request
+from models.card import Card
+from models.compare import compare, verdict
+from models.oracle_file import load_oracle
+from models.reference import ReferenceUnsupported, write_oracle
+from runtimes import registry
+from runtimes.options import resolve
+
+Feeds = dict[str, NDArray[np.generic]]
+FALLBACK = "ort-cpu"
+FALLBACK_TITLE = "onnxruntime with every optimisation off"
+
+
+def serve(request: dict[str, Any]) -> dict[str, Any]:
+    """Reply with where the oracle is, who computed it, its warnings, and any dispute about it.
+
+    The request has ``card``, ``folder``, ``rotations``, ``channels`` and ``engine_cache``.
+    """
+    card = Card.from_json(request["card"])
+    folder = Path(request["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    rotations, channels = request["rotations"], request["channels"]
+    second = _unoptimised(request, card)
+    try:
+        oracle = write_oracle(card, folder, rotations, channels)
+    except ReferenceUnsupported as error:
+        if second is None:
+            raise
+        origin = f"{FALLBACK_TITLE} ({error})"
+        oracle = write_oracle(card, folder, rotations, channels, evaluator=second, origin=origin)
+        second = None  # it cannot vouch for itself
+    return {
+        "path": str(oracle.path),
+        "origin": oracle.origin,
+        "warnings": list(oracle.warnings),
+        "dispute": _dispute(card, oracle.path, second) if second else "",
+        "checked_by": FALLBACK_TITLE if second else "",
+    }
+
+
+def _unoptimised(request: dict[str, Any], card: Card) -> Callable[[Feeds], list[NDArray[np.generic]]] | None:
+    adapter = registry.get(FALLBACK)
+    if not adapter.probe().available:
+        return None
+    options = resolve(FALLBACK, adapter.options, {"graph_optimization_level": "disable"})
+    settings = {**request, "options": options, "threads_each": 1, "sessions": 1}
+    try:
+        adapter.start()
+        session = adapter.load(engine_request(settings, card))[0]
+    except Exception:  # noqa: BLE001  # it only vouches; that it cannot load the model is told by its own row
+        return None
+    return lambda feeds: [np.asarray(output) for output in session.run(feeds)]
+
+
+def _dispute(card: Card, path: Path, second: Callable[[Feeds], list[NDArray[np.generic]]]) -> str:
+    inputs, expected = load_oracle(path)
+    positions = {port.name: index for index, port in enumerate(card.outputs)}
+    initial: Feeds = {port.name: np.zeros(port.sizes, port.dtype) for port in card.inputs if port.name in card.states}
+    for channel, answers in zip(inputs, expected, strict=True):
+        state = dict(initial)
+        for number, (feeds, answer) in enumerate(zip(channel, answers, strict=True)):
+            try:
+                got = second({**feeds, **state})
+            except Exception:  # noqa: BLE001  # as above
+                return ""
+            text = verdict(compare(answer, got, card.output_names), "fp32", f"{card.name}/{card.form}, input {number}")
+            if text:
+                return f"the reference evaluator and {FALLBACK_TITLE} disagree, so no answer can be judged: {text}"
+            state = {name: got[positions[source]] for name, source in card.states.items()}
+    return ""

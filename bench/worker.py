@@ -1,0 +1,98 @@
+"""The worker: reads one request, does one task, writes one reply, and ends.
+
+Affinity, limits and the tie to the parent are in place before anything is imported; environment
+variables were set by the parent.
+"""
+
+from __future__ import annotations
+
+import time
+
+BORN_NS = time.perf_counter_ns()
+
+import importlib  # noqa: E402  # the clock is read before anything else
+import json  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
+import struct  # noqa: E402
+import sys  # noqa: E402
+from typing import Any  # noqa: E402
+
+TASKS = {
+    "prepare": "bench.tasks.prepare",
+    "oracle": "bench.tasks.oracle",
+    "build": "bench.tasks.build",
+    "measure": "bench.tasks.measure",
+    "steady": "bench.tasks.steady",
+}
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve one request; the descriptor for the reply is the only argument."""
+    reply = int(sys.argv[1])
+    os.set_inheritable(reply, False)
+    parent = os.getppid()
+    _die_with_parent(parent)
+    request = json.loads(sys.stdin.buffer.read())
+    if affinity := request.get("affinity"):
+        os.sched_setaffinity(0, affinity)
+    if limit := request.get("memory_limit_bytes"):
+        _limit_memory(limit)
+    body = _serve(request)
+    frame = json.dumps(body).encode()
+    with os.fdopen(reply, "wb") as pipe:
+        pipe.write(struct.pack("<Q", len(frame)) + frame)
+
+
+def _serve(request: dict[str, Any]) -> dict[str, Any]:
+    request["born_ns"] = BORN_NS
+    try:
+        task = importlib.import_module(TASKS[request["task"]])
+        body: dict[str, Any] = task.serve(request)
+    except Exception as error:  # whatever an engine raises becomes a row with its reason
+        return _failure(error, request)
+    return {"status": "ok", "reason": "", **body}
+
+
+def _failure(error: Exception, request: dict[str, Any]) -> dict[str, Any]:
+    text = " ".join(str(error).split())[:600]
+    kind = type(error).__name__
+    if isinstance(error, MemoryError) or "bad_alloc" in text or "bad allocation" in text:
+        limit = request.get("memory_limit_bytes", 0)
+        return _reply("failed", "memory", f"it asked for more memory than the limit of {limit / 2**30:.3g} GiB")
+    status = "unavailable" if kind == "UnavailableError" else "failed"
+    known = kind in ("EngineError", "UnsupportedError", "UnavailableError", "ModelError", "ReferenceUnsupported")
+    if not known:
+        import traceback
+
+        traceback.print_exc()  # onto the captured stderr: the tail is kept with the record
+        text = f"{kind}: {text}" if text else kind
+    return _reply(status, kind, text)
+
+
+def _reply(status: str, kind: str, reason: str) -> dict[str, Any]:
+    return {"status": status, "kind": kind, "reason": reason}
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent dies, however it dies (Linux)."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the request was made
+        os._exit(1)
+
+
+def _limit_memory(limit: int) -> None:
+    """Cap private writable memory; address space stays free, which engines reserve generously."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
+
+
+if __name__ == "__main__":
+    main()
