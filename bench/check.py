@@ -68,15 +68,12 @@ class Checker:
             for channel, got in enumerate(self._layout.answers(outputs)):
                 error = compare(list(self._expected[channel][rotation]), list(got), self._card.output_names)
                 self._remember(error)
-                name = f"{self._card.name}/{self._card.form}, channel {channel}, input {rotation}"
-                text = verdict(error, precision, name, self._origin)
+                subject = f"{self._card.name}/{self._card.form}, channel {channel}, input {rotation}"
+                text = verdict(error, precision, self._origin, subject=subject)
                 if text:
                     return f"{when}: {text}"
         return ""
 
     def _remember(self, error: Error) -> None:
-        if error.max_abs_error is None:
-            return
-        worst = self._worst
-        if worst is None or worst.max_abs_error is None or error.max_abs_error > worst.max_abs_error:
+        if error.mismatch is None and (self._worst is None or error.max_abs_error > self._worst.max_abs_error):
             self._worst = error

@@ -12,7 +12,7 @@ from bench.plan import LAYOUTS, Cell, ModelSpec, Plan
 from bench.profile import profiles
 from bench.suite import Group, Suite
 from models.errors import ModelError
-from models.facts import check_form, facts, zoo
+from models.facts import check_form, facts
 from runtimes import registry
 from runtimes.errors import UnavailableError
 from runtimes.options import Option, OptionError, resolve
@@ -193,7 +193,3 @@ def default_suite(models: Sequence[str]) -> Suite:
     runtimes = tuple(name for name in registry.names() if name not in ("fake", "ort-cuda"))
     return Suite("model", f"{', '.join(models)} on every CPU runtime", (Group(tuple(models), runtimes),))
 
-
-def zoo_names() -> list[str]:
-    """The models that need no file."""
-    return list(zoo())

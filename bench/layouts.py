@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import Card
+from models.inputs import initial_state, stack
 from runtimes.base import Session
 
 Feeds = dict[str, NDArray[np.generic]]
@@ -28,9 +29,7 @@ class Lane:
 
     def __init__(self, card: Card, inputs: Sequence[Feeds]) -> None:
         self.inputs = list(inputs)
-        self._initial: Feeds = {
-            port.name: np.zeros(port.shape or (), port.dtype) for port in card.inputs if port.name in card.states
-        }
+        self._initial: Feeds = initial_state(card)
         positions = {port.name: index for index, port in enumerate(card.outputs)}
         self._carried = {name: positions[source] for name, source in card.states.items()}
         self._state = dict(self._initial)
@@ -207,9 +206,9 @@ class Batch2(Layout):
 
     def __init__(self, lanes: list[Lane], sessions: list[Session], single: Card, double: Card) -> None:
         self._axes = [_batch_axis(a.shape, b.shape) for a, b in zip(single.outputs, double.outputs, strict=True)]
-        input_axes = {a.name: _batch_axis(a.shape, b.shape) for a, b in zip(single.inputs, double.inputs, strict=True)}
+        shapes = {port.name: port.shape for port in double.inputs}
         stacked = [
-            {name: _stack(left[name], right[name], input_axes[name]) for name in left}
+            {name: stack([left[name], right[name]], shapes[name]) for name in left}
             for left, right in zip(lanes[0].inputs, lanes[1].inputs, strict=True)
         ]
         super().__init__([Lane(double, stacked)])
@@ -258,7 +257,3 @@ def _batch_axis(single: tuple[int, ...] | None, double: tuple[int, ...] | None) 
             return axis
     return None
 
-
-def _stack(left: NDArray[np.generic], right: NDArray[np.generic], axis: int | None) -> NDArray[np.generic]:
-    # An input without a batch axis (a sample rate, say) is shared by both channels.
-    return left if axis is None else np.concatenate([left, right], axis=axis)

@@ -12,7 +12,6 @@ LAYOUTS = {
     "par": "left and right at once on two sessions, half of the threads each",
     "batch2": "left and right in one call",
 }
-STEREO = ("seq", "par", "batch2")
 
 
 @dataclass(frozen=True)

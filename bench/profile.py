@@ -16,6 +16,7 @@ class Profile:
 
     name: str
     title: str
+    timeout_s: float
     process_s: float
     rounds_least: int
     rounds_most: int

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import onnx
+from typing import TYPE_CHECKING
 
 from models.facts import ModelFacts, check_form, facts
 from models.graph import Graph
 from models.unet import FAST, RT, unet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import onnx
 
 NULL_SAMPLES = 64
 

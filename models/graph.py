@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 OPSET = 18
 # IR 10 is read by every engine we drive; newer ones are not.
@@ -33,7 +36,7 @@ class Graph:
         self._nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
 
-    def constant(self, name: str, value: NDArray[Any]) -> str:
+    def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
         """Add an initializer once; a second call with the same name keeps the first value."""
         if name not in self._initializers:
             self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
@@ -63,4 +66,5 @@ class Graph:
         return model
 
     def generator(self, tensor: str) -> np.random.Generator:
+        """Random numbers that belong to one tensor of this model, in every form."""
         return np.random.default_rng([zlib.crc32(self.model.encode()), zlib.crc32(tensor.encode())])

@@ -13,11 +13,14 @@ LayerNormalization between two transposes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
 from models.graph import Graph
+
+if TYPE_CHECKING:
+    import onnx
 
 EPSILON = 1e-5
 
@@ -90,7 +93,9 @@ class _Builder:
         dims = [self.batch, s.channels, s.bins, self.frames]
         return self.graph.finish({"x": dims}, {"mask": dims}, {"rtfloor.form": self.form})
 
-    def _blocks(self, x: str, channels: int, width: int, bins: int, stage: str, count: int) -> tuple[str, int]:
+    def _blocks(  # noqa: PLR0917  # the running tensor and its sizes, in the order of the layer table
+        self, x: str, channels: int, width: int, bins: int, stage: str, count: int
+    ) -> tuple[str, int]:
         for block in range(count):
             name = f"{stage}.{block}"
             x = self._depthwise(x, channels, f"{name}.depthwise")

@@ -18,7 +18,9 @@ from bench.tasks.common import engine_request
 from models.card import Card
 from models.compare import compare, verdict
 from models.oracle_file import load_oracle
-from models.reference import ReferenceUnsupported, write_oracle
+from models.inputs import initial_state
+from models.oracle import write_oracle
+from models.reference import ReferenceUnsupported
 from runtimes import registry
 from runtimes.options import resolve
 
@@ -71,7 +73,7 @@ def _unoptimised(request: dict[str, Any], card: Card) -> Callable[[Feeds], list[
 def _dispute(card: Card, path: Path, second: Callable[[Feeds], list[NDArray[np.generic]]]) -> str:
     inputs, expected = load_oracle(path)
     positions = {port.name: index for index, port in enumerate(card.outputs)}
-    initial: Feeds = {port.name: np.zeros(port.sizes, port.dtype) for port in card.inputs if port.name in card.states}
+    initial = initial_state(card)
     for channel, answers in zip(inputs, expected, strict=True):
         state = dict(initial)
         for number, (feeds, answer) in enumerate(zip(channel, answers, strict=True)):
@@ -79,7 +81,9 @@ def _dispute(card: Card, path: Path, second: Callable[[Feeds], list[NDArray[np.g
                 got = second({**feeds, **state})
             except Exception:  # noqa: BLE001  # as above
                 return ""
-            text = verdict(compare(answer, got, card.output_names), "fp32", f"{card.name}/{card.form}, input {number}")
+            error = compare(answer, got, card.output_names)
+            subject = f"{card.name}/{card.form}, input {number}"
+            text = verdict(error, "fp32", "the reference evaluator", subject=subject)
             if text:
                 return f"the reference evaluator and {FALLBACK_TITLE} disagree, so no answer can be judged: {text}"
             state = {name: got[positions[source]] for name, source in card.states.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,12 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     else:
         card = prepare_user(
             Path(spec.path),
-            name=spec.name,
             batch=request["batch"],
             shapes={name: tuple(shape) for name, shape in spec.shapes.items()},
             states=dict(spec.states),
             audio_s=spec.audio_s,
-            audio=spec.audio,
             values=dict(spec.values),
             folder=folder,
         )
+        card = replace(card, name=spec.name, audio=spec.audio or card.audio)
     return {"card": card.to_json()}

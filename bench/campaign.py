@@ -1,0 +1,215 @@
+"""One ``rtfloor run`` from plan to exit code: prepare, record, measure, tell how it ended."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bench import __version__, host, paths
+from bench.errors import UserError
+from bench.plan import Plan
+from bench.prepare import Preparer, Ready
+from bench.profile import Profile, profiles
+from bench.progress import Bar, Lines, watcher
+from bench.run import Limits, Runner, cell_specs
+from bench.spawn import spawn
+from results.runfile import RunFile
+from results.summary import summarise
+from runtimes import registry
+
+OK, NOTHING_RIGHT, NOTHING_AVAILABLE, STOPPED = 0, 1, 4, 130
+MEMORY_SHARE = 0.8
+# Variables that change what an engine does; they are recorded, so that a strange run explains itself.
+TELLING = ("OMP_", "KMP_", "MKL_", "GOMP_", "OPENBLAS_", "TVM_", "ORT_", "OV_", "DNNL_", "ONEDNN_", "TORCH_")
+TELLING += ("CUDA_", "MALLOC_", "LD_PRELOAD", "PYTHON", "RTFLOOR_")
+# What decides whether a resumed run is still the same run.
+SAME = ("version", "model_sha256", "called_sha256", "oracle_origin")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Flags of ``run`` that are not part of the plan; None means the default."""
+
+    results: Path | None
+    budget_s: float | None
+    timeout_s: float | None
+    memory_bytes: int | None
+    seed: int | None
+    command: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: where its file is, and the exit code it deserves."""
+
+    path: Path
+    code: int
+
+
+def start(plan: Plan, profile_name: str, cpus: tuple[int, ...] | None, settings: Settings) -> Ended:
+    """Measure a new plan.
+
+    Raises:
+        UserError: a model cannot be used, or results cannot be written.
+        RunFileError: the run file cannot be written; what it has stays.
+    """
+    folder = settings.results or paths.default_results()
+    _check_writable(folder)
+    profile = profiles()[profile_name]
+    if settings.budget_s is not None:
+        profile = replace(profile, budget_s=settings.budget_s)
+    with _interruptible(), _watching() as watch:
+        preparer = Preparer(plan, spawn, watch.say)
+        ready = {cell.id: preparer.ready(cell) for cell in plan.cells}
+        seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**31)
+        facts = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "rtfloor": __version__,
+            "command": settings.command,
+            "plan": plan.to_json(),
+            "profile": asdict(profile),
+            "seed": seed,
+            "cpus": cpus,
+            "limits": {"timeout_s": settings.timeout_s, "memory_bytes": settings.memory_bytes},
+            "host": host.host_facts(),
+            "environment": environment_facts(),
+            "warnings": list(preparer.warnings),
+            "status": "running",
+        }
+        path = paths.new_run_path(folder, plan.suite)
+        with RunFile.create(path, facts, cell_specs(plan, ready)) as run:
+            for name, prepared in ready.items():
+                if prepared.status:
+                    run.set_cell(name, prepared.status, prepared.reason)
+            return _measure(run, plan, profile, preparer, ready, watch)
+
+
+def resume(text: str, settings: Settings) -> Ended:
+    """Go on with a run: nothing that finished is measured again.
+
+    Raises:
+        UserError: another machine, another runtime version, another model file.
+        RunFileError: no run file, or another process is writing it.
+    """
+    path = paths.find_run(text, settings.results or paths.default_results())
+    with _interruptible(), _watching() as watch, RunFile.resume(path) as run:
+        facts = run.facts()
+        here = host.host_facts()
+        if facts["host"]["fingerprint"] != here["fingerprint"]:
+            raise UserError(
+                f"run {path} was begun on another machine ({facts['host']['cpu']}, here {here['cpu']}); "
+                "times from two machines cannot be mixed, so start a new run"
+            )
+        plan = Plan.from_json(facts["plan"])
+        profile = Profile(**facts["profile"])
+        if settings.budget_s is not None:
+            profile = replace(profile, budget_s=settings.budget_s)
+        preparer = Preparer(plan, spawn, watch.say)
+        ready = {cell.id: preparer.ready(cell) for cell in plan.cells}
+        _check_same(path, run.cells(), cell_specs(plan, ready), ready)
+        run.set_fact("status", "running")
+        return _measure(run, plan, profile, preparer, ready, watch)
+
+
+def environment_facts() -> dict[str, Any]:
+    """Versions of every package that could matter, and variables that change what an engine does."""
+    wanted = {"numpy", "onnx", "rtfloor"}
+    for name in registry.names():
+        wanted |= set(registry.get(name).distributions)
+    versions = {}
+    for name in sorted(wanted):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    telling = {key: value for key, value in os.environ.items() if key.startswith(TELLING) and key != "PYTHONPATH"}
+    return {"packages": versions, "variables": telling}
+
+
+def _measure(
+    run: RunFile,
+    plan: Plan,
+    profile: Profile,
+    preparer: Preparer,
+    ready: Mapping[str, Ready],
+    watch: Bar | Lines,
+) -> Ended:
+    facts = run.facts()
+    given = facts["limits"]
+    limits = Limits(
+        given["timeout_s"] or profile.timeout_s,
+        given["memory_bytes"] or int(MEMORY_SHARE * host.memory_bytes()),
+        tuple(facts["cpus"]) if facts["cpus"] else None,
+    )
+    runner = Runner(plan, profile, run, facts["seed"], spawn, limits, watch)
+    try:
+        ended = runner.measure(preparer, ready)
+    except KeyboardInterrupt:
+        run.set_fact("status", "interrupted")
+        return Ended(run.path, STOPPED)
+    run.set_fact("status", "finished")
+    run.set_fact("ended_by", ended)
+    return Ended(run.path, _code(run))
+
+
+def _code(run: RunFile) -> int:
+    statuses = {cell.status for cell in summarise(run.cells(), run.records())}
+    if "ok" in statuses:
+        return OK
+    return NOTHING_AVAILABLE if statuses == {"unavailable"} else NOTHING_RIGHT
+
+
+def _check_same(
+    path: Path, before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]], ready: Mapping[str, Ready]
+) -> None:
+    for name, spec in before.items():
+        for key in SAME:
+            if spec.get(key) != now[name][key] and not ready[name].status:
+                raise UserError(
+                    f"run {path} cannot be gone on with: {key} of {name} was {spec.get(key)!r} and is now "
+                    f"{now[name][key]!r}; start a new run"
+                )
+
+
+def _check_writable(folder: Path) -> None:
+    """Before minutes are spent: can results be kept there?"""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"results cannot be written in {folder}: {error.strerror}; name a folder you can write to with --results DIR"
+        ) from None
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A polite kill ends a run as Ctrl-C does: the worker is stopped and the table shown."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def _watching() -> Iterator[Bar | Lines]:
+    watch = watcher()
+    try:
+        yield watch
+    finally:
+        watch.end()

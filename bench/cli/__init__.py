@@ -1,0 +1,61 @@
+"""The command line: one file per verb. Nothing heavy is imported until a verb needs it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from bench import __version__
+from bench.cli.doctor import doctor
+from bench.cli.list_ import list_command
+from bench.cli.models_ import models_command
+from bench.cli.run import run
+from bench.cli.show import show
+from bench.errors import UserError
+
+EPILOG = """\b
+Examples:
+  rtfloor doctor                              what can run here, and how steady this machine is
+  rtfloor run cpu                             every CPU runtime on a stereo streaming model
+  rtfloor run --model net.onnx --shape x=1,2,513,48 --frames 48 --hop 512 --sample-rate 44100
+  rtfloor show latest                         the newest table again
+"""
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="rtfloor")
+def cli() -> None:
+    """Which inference runtime, with which settings, answers soonest and still right on this machine?"""
+
+
+for command in (doctor, models_command, list_command, run, show):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point: a person's mistake ends with one sentence and exit code 2, never with a traceback."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("rtfloor: stopped", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except UserError as error:
+        _refuse(error)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has seen enough
+        sys.exit(0)
+    except Exception as error:
+        # The other packages' own user errors, told by name so that none of them is imported for it.
+        if type(error).__name__ not in ("ModelError", "RunFileError", "OptionError"):
+            raise
+        _refuse(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(error: Exception) -> None:
+    click.echo(f"rtfloor: {error}", err=True)
+    sys.exit(2)

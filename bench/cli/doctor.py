@@ -1,0 +1,64 @@
+"""``rtfloor doctor``: what can run here, what mends what cannot, and how steady this machine is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from bench.cli.flags import json_flag
+
+
+@click.command()
+@json_flag
+def doctor(*, as_json: bool) -> None:
+    """Say which runtimes can run here, and how steady this machine is.
+
+    Nothing of a runtime is imported; the machine is watched for a few seconds.
+    """
+    from bench import host
+    from bench.steadiness import steadiness
+    from runtimes import registry
+    from runtimes.errors import UnavailableError
+
+    rows: list[dict[str, Any]] = []
+    for name in registry.names():
+        try:
+            adapter = registry.get(name)
+            probe = adapter.probe()
+        except UnavailableError as error:
+            rows.append({"runtime": name, "available": False, "version": None, "reason": str(error), "remedy": ""})
+            continue
+        rows.append(
+            {
+                "runtime": name,
+                "title": adapter.title,
+                "available": probe.available,
+                "version": probe.version,
+                "reason": probe.reason,
+                "remedy": probe.remedy,
+            }
+        )
+    facts, steady = host.host_facts(), steadiness()
+    if as_json:
+        click.echo(json.dumps({"runtimes": rows, "host": facts, "steadiness": steady}))
+        return
+    click.echo("runtimes:")
+    for row in rows:
+        if row["available"]:
+            click.echo(f"  yes  {row['runtime']:10} {row['version'] or ''}")
+        else:
+            mend = f"; to mend it: {row['remedy']}" if row["remedy"] else ""
+            click.echo(f"  no   {row['runtime']:10} {row['reason']}{mend}")
+    caches = ", ".join(f"{name} {size}" for name, size in facts["caches"].items())
+    virtual = ", a virtual machine" if facts["virtual"] else ""
+    click.echo(f"machine: {facts['cpu']}, {facts['cpus_usable']} CPUs usable{virtual}; {caches}")
+    click.echo(f"  instructions: {' '.join(facts['isa'])}")
+    governor = facts["governor"] or "unknown"
+    click.echo(f"  clock governor: {governor}; SMT: {_yes(facts['smt'])}; boost: {_yes(facts['boost'])}")
+    click.echo(f"steadiness: {steady['sentence']}")
+
+
+def _yes(value: bool | None) -> str:
+    return "unknown" if value is None else "on" if value else "off"

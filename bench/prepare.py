@@ -1,0 +1,181 @@
+"""Before anything is timed: model files, right answers, compiled engines, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from bench import paths
+from bench.errors import UserError
+from bench.plan import Cell, Plan
+from bench.spawn import Outcome, Spawn
+from bench.tasks.common import engine_request
+from models.card import Card
+from runtimes import registry
+from runtimes.base import Runtime
+from runtimes.errors import UnavailableError
+
+# Three different inputs per channel: with two, an engine that answers one call late through a
+# pair of buffers would look right.
+ROTATIONS = 3
+CHANNELS = 2
+PREPARE_TIMEOUT_S = 900.0
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a cell needs before it can be measured, or why it cannot be.
+
+    Attributes:
+        status: ``""`` when it can; else ``unavailable`` or ``failed``, with a ``reason``.
+        version: the runtime's.
+        cards: the model for one channel, and as it is called, JSON.
+        oracle: path of the right answers.
+        oracle_origin: who computed them.
+        environment: variables the worker needs before anything is imported.
+        build: what the engine said about compiling; empty when it compiles nothing ahead.
+    """
+
+    status: str = ""
+    reason: str = ""
+    version: str | None = None
+    cards: tuple[Mapping[str, Any], ...] = ()
+    oracle: str = ""
+    oracle_origin: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    build: Mapping[str, Any] = field(default_factory=dict)
+    build_s: float | None = None
+
+
+class Preparer:
+    """Makes cells ready; everything that several cells share is made once.
+
+    Args:
+        plan: whose cells.
+        spawn: starts a worker.
+        say: is told, in one line, what is being done.
+    """
+
+    def __init__(self, plan: Plan, spawn: Spawn, say: Callable[[str], None]) -> None:
+        self._plan, self._spawn, self._say = plan, spawn, say
+        self._folder = paths.cache()
+        self._cards: dict[tuple[str, str, int], Card | str] = {}
+        self._oracles: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._builds: dict[str, Outcome] = {}
+        self.warnings: dict[str, None] = {}
+
+    def ready(self, cell: Cell) -> Ready:
+        """One cell.
+
+        Raises:
+            UserError: the model cannot be used as asked, whatever the runtime.
+        """
+        single = self._card(cell.model, cell.form, 1)
+        if isinstance(single, str):
+            raise UserError(single)
+        try:
+            adapter = registry.get(cell.runtime)
+        except UnavailableError as error:
+            return Ready("unavailable", str(error))
+        probe = adapter.probe()
+        ready = Ready(version=probe.version, cards=(single.to_json(), single.to_json()))
+        if not probe.available:
+            mend = f"; to mend it: {probe.remedy}" if probe.remedy else ""
+            return _not(ready, "unavailable", f"{probe.reason}{mend}")
+        if cell.layout == "par" and cell.threads < 2:
+            return _not(ready, "unavailable", "par runs left and right on threads of their own: it needs at least 2")
+        called = self._card(cell.model, cell.form, cell.batch)
+        if isinstance(called, str):
+            return _not(ready, "unavailable", called)
+        oracle = self._oracle(single)
+        if oracle["dispute"]:
+            return _not(ready, "failed", oracle["dispute"])
+        ready = Ready(
+            version=probe.version,
+            cards=(single.to_json(), called.to_json()),
+            oracle=oracle["path"],
+            oracle_origin=oracle["origin"],
+        )
+        return self._built(cell, adapter, called, ready)
+
+    def request(self, cell: Cell) -> dict[str, Any]:
+        """The engine's part of a worker request."""
+        return {
+            "runtime": cell.runtime,
+            "layout": cell.layout,
+            "threads": cell.threads,
+            "threads_each": cell.threads_each,
+            "sessions": cell.sessions,
+            "options": dict(cell.options),
+            "engine_cache": str(self._folder / "engines" / cell.runtime),
+        }
+
+    def _card(self, model: str, form: str, batch: int) -> Card | str:
+        """The card, or why there is none for this batch size."""
+        key = (model, form, batch)
+        if key not in self._cards:
+            self._say(f"preparing {model}/{form}" + (f" for {batch} signals a call" if batch > 1 else ""))
+            spec = asdict(self._plan.models[model])
+            request = {"task": "prepare", "spec": spec, "form": form, "batch": batch}
+            outcome = self._spawn({**request, "folder": str(self._folder / "models")}, {}, PREPARE_TIMEOUT_S)
+            body = self._answer(outcome, f"model {model!r}", model_errors_are_the_users=batch == 1)
+            self._cards[key] = Card.from_json(body["card"]) if "card" in body else str(body["reason"])
+            for warning in body.get("card", {}).get("warnings", ()):
+                self.warnings[f"{model}: {warning}"] = None
+        return self._cards[key]
+
+    def _oracle(self, card: Card) -> Mapping[str, Any]:
+        key = (card.name, card.form)
+        if key not in self._oracles:
+            self._say(f"working out the right answers of {card.name}/{card.form}")
+            request = {
+                "task": "oracle",
+                "card": card.to_json(),
+                "folder": str(self._folder / "oracles"),
+                "rotations": ROTATIONS,
+                "channels": CHANNELS,
+                "engine_cache": str(self._folder / "engines" / "oracle"),
+            }
+            outcome = self._spawn(request, {}, PREPARE_TIMEOUT_S)
+            body = self._answer(outcome, f"the right answers of {card.name}/{card.form}")
+            for warning in body["warnings"]:
+                self.warnings[f"{card.name}/{card.form}: {warning}"] = None
+            self._oracles[key] = body
+        return self._oracles[key]
+
+    def _built(self, cell: Cell, adapter: Runtime, card: Card, ready: Ready) -> Ready:
+        request = self.request(cell)
+        environment = adapter.environment(engine_request(request, card))
+        ready = replace(ready, environment=environment)
+        if type(adapter).build is Runtime.build:
+            return ready
+        key = json.dumps([cell.runtime, card.sha256, cell.threads_each, dict(cell.options)], sort_keys=True)
+        if key not in self._builds:
+            self._say(f"compiling {card.name}/{card.form} with {cell.runtime}")
+            task = {"task": "build", **request, "card": card.to_json()}
+            self._builds[key] = self._spawn(task, environment, PREPARE_TIMEOUT_S)
+        outcome = self._builds[key]
+        status = outcome.body.get("status", outcome.status)
+        if status != "ok":
+            reason = outcome.reason or str(outcome.body["reason"])
+            return _not(ready, "unavailable" if status == "unavailable" else "failed", f"while compiling: {reason}")
+        return replace(ready, build=outcome.body["facts"], build_s=outcome.body["build_s"])
+
+    def _answer(
+        self, outcome: Outcome, what: str, *, model_errors_are_the_users: bool = True
+    ) -> Mapping[str, Any]:
+        """The worker's reply; what is wrong with a model goes straight to the person who named it."""
+        if outcome.status != "ok":
+            raise UserError(f"{what} could not be prepared: {outcome.reason}")
+        if outcome.body["status"] == "ok":
+            return outcome.body
+        if outcome.body.get("kind") in ("ModelError", "ReferenceUnsupported") and not model_errors_are_the_users:
+            return outcome.body
+        raise UserError(str(outcome.body["reason"]))
+
+
+def _not(ready: Ready, status: str, reason: str) -> Ready:
+    return replace(ready, status=status, reason=reason)
+

@@ -1,0 +1,200 @@
+"""Carry out a plan: rounds of fresh processes in random order, each committed as it ends."""
+
+from __future__ import annotations
+
+import base64
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.plan import Cell, Plan
+from bench.prepare import Preparer, Ready
+from bench.profile import Profile
+from bench.spawn import Outcome, Spawn
+from bench.stopping import live
+from results.record import Record
+from results.runfile import RunFile
+
+# Of a call that takes microseconds, this many samples per process say all there is to say.
+SAMPLES_MOST = 20_000
+SAMPLES_LEAST = 5
+KEPT_TAIL = 1500
+
+
+class Watcher(Protocol):
+    """Is told what happens; draws progress, or does nothing."""
+
+    def begin(self, cells: int, budget_s: float) -> None:
+        """Measuring starts: so many cells, at most so long."""
+
+    def before(self, cell: Cell, number: int, elapsed_s: float) -> None:
+        """A process is about to start."""
+
+    def after(self, cell: Cell, record: Record, elapsed_s: float, processes_left: int) -> None:
+        """A process has ended and is committed."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What every worker may use.
+
+    Attributes:
+        timeout_s: from its start to its answer.
+        memory_bytes: private writable memory.
+        cpus: the processors it may run on; None leaves them as they are.
+    """
+
+    timeout_s: float
+    memory_bytes: int
+    cpus: tuple[int, ...] | None = None
+
+
+class Runner:
+    """Measures a plan into a run file.
+
+    Args:
+        plan: what to measure.
+        profile: how much.
+        run: where records go; what is in it already is not measured again.
+        seed: fixes the order of cells in every round.
+        spawn: starts a worker.
+        limits: for every worker.
+        watcher: is told what happens.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        profile: Profile,
+        run: RunFile,
+        seed: int,
+        spawn: Spawn,
+        limits: Limits,
+        watcher: Watcher,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan, self._profile, self._run, self._seed = plan, profile, run, seed
+        self._spawn, self._limits, self._watcher, self._clock = spawn, limits, watcher, clock
+        self._medians: dict[str, dict[int, float]] = {}
+        self._ended: set[str] = set()
+        self._done: set[tuple[str, int]] = set()
+        self._spent_s = 0.0
+        for record in run.records():
+            self._count(record)
+            self._spent_s += record.facts.get("took_s", 0.0)
+
+    def measure(self, preparer: Preparer, ready: Mapping[str, Ready]) -> str:
+        """Go on until every cell is settled or the time is up.
+
+        Returns:
+            Why it ended: ``settled`` or ``time``.
+
+        Raises:
+            KeyboardInterrupt: passed on; everything finished is in the run file.
+            RunFileError: a record could not be written.
+        """
+        cells = [cell for cell in self._plan.cells if not ready[cell.id].status]
+        self._watcher.begin(len(cells), self._profile.budget_s)
+        begin = self._clock()
+        for number in range(self._profile.rounds_most):
+            going = live([cell for cell in cells if cell.id not in self._ended], self._medians, self._profile)
+            if not going:
+                break
+            for cell in self._order(cells, number):
+                if cell.id not in going or cell.id in self._ended or (cell.id, number) in self._done:
+                    continue
+                elapsed = self._spent_s + self._clock() - begin
+                if number > 0 and elapsed >= self._profile.budget_s:
+                    return "time"
+                self._watcher.before(cell, number, elapsed)
+                record = self._one(cell, number, preparer.request(cell), ready[cell.id])
+                self._run.add(record)
+                self._count(record)
+                elapsed = self._spent_s + self._clock() - begin
+                self._watcher.after(cell, record, elapsed, self._left(cells, going, number))
+        return "settled"
+
+    def _order(self, cells: list[Cell], number: int) -> list[Cell]:
+        """This round's order: a function of the seed and the round alone, so that a resumed run keeps it."""
+        shuffled = list(cells)
+        random.Random(f"{self._seed}/{number}").shuffle(shuffled)  # noqa: S311  # an order, no secret
+        return shuffled
+
+    def _left(self, cells: list[Cell], going: set[str], number: int) -> int:
+        """How many processes would follow if every live cell went on to the last round."""
+        alive = [cell for cell in cells if cell.id in going and cell.id not in self._ended]
+        rest = sum(1 for cell in alive if (cell.id, number) not in self._done)
+        return rest + len(alive) * (self._profile.rounds_most - number - 1)
+
+    def _one(self, cell: Cell, number: int, engine: dict[str, Any], ready: Ready) -> Record:
+        request = {
+            "task": "measure",
+            **engine,
+            "cards": list(ready.cards),
+            "oracle": ready.oracle,
+            "oracle_origin": ready.oracle_origin,
+            "process_s": self._profile.process_s,
+            "samples_least": SAMPLES_LEAST,
+            "samples_most": SAMPLES_MOST,
+            "memory_limit_bytes": self._limits.memory_bytes,
+            "affinity": list(self._limits.cpus) if self._limits.cpus else None,
+        }
+        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        begin = self._clock()
+        outcome = self._spawn(request, ready.environment, self._limits.timeout_s)
+        return to_record(cell.id, number, started_at, self._clock() - begin, outcome)
+
+    def _count(self, record: Record) -> None:
+        self._done.add((record.cell, record.round))
+        if record.status != "ok":
+            # One wrong answer or one crash settles a cell: its time would mean nothing.
+            self._ended.add(record.cell)
+        elif record.settled_ns.size:
+            self._medians.setdefault(record.cell, {})[record.round] = float(np.median(record.settled_ns))
+
+
+def to_record(cell: str, number: int, started_at: str, took_s: float, outcome: Outcome) -> Record:
+    """What a worker's end means for its cell."""
+    body = dict(outcome.body)
+    status = body.pop("status", outcome.status)
+    reason = body.pop("reason", outcome.reason)
+    wall, cpu = _unpacked(body.pop("wall_ns", "")), _unpacked(body.pop("cpu_ns", ""))
+    warmup = body.pop("warmup", 0)
+    facts = {**body, "took_s": took_s}
+    if outcome.tail:
+        facts["printed"] = outcome.tail[-KEPT_TAIL:]
+    return Record(cell, number, status, reason, started_at, facts, wall, cpu, warmup)
+
+
+def cell_specs(plan: Plan, ready: Mapping[str, Ready]) -> dict[str, dict[str, Any]]:
+    """What the run file keeps of every cell: the plan's fields and what preparation found out."""
+    specs = {}
+    for cell in plan.cells:
+        prepared = ready[cell.id]
+        card = prepared.cards[0] if prepared.cards else {}
+        called = prepared.cards[1] if len(prepared.cards) > 1 else {}
+        specs[cell.id] = {
+            **asdict(cell),
+            "version": prepared.version,
+            "audio_s": card.get("audio_s"),
+            "audio": card.get("audio"),
+            "model_sha256": card.get("sha256"),
+            "called_sha256": called.get("sha256"),
+            "nodes": card.get("nodes"),
+            "parameters": card.get("parameters"),
+            "oracle_origin": prepared.oracle_origin,
+            "build": dict(prepared.build),
+            "build_s": prepared.build_s,
+        }
+    return specs
+
+
+def _unpacked(text: str) -> NDArray[np.int64]:
+    return np.frombuffer(base64.b64decode(text), "<i8").astype(np.int64)

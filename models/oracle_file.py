@@ -1,0 +1,86 @@
+"""The oracle's file: inputs and expected outputs of one model, form and input.
+
+Only NumPy is imported: a measured process reads this file, and must not load onnx for it.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.atomic import write_atomically
+from models.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+Array = NDArray[Any]
+Inputs = list[list[dict[str, Array]]]
+Expected = list[list[list[Array]]]
+
+
+def save_oracle(path: Path, inputs: Inputs, expected: Expected, names: Sequence[str], facts: Mapping[str, Any]) -> None:
+    """Write an oracle; the file is whole or absent.
+
+    Args:
+        path: where.
+        inputs: ``[channel][rotation]`` -> input name -> array; state inputs left out.
+        expected: ``[channel][rotation]`` -> outputs in the graph's order.
+        names: input names.
+        facts: JSON values to keep beside the arrays.
+    """
+    arrays: dict[str, Array] = {}
+    for channel, (feeds, answers) in enumerate(zip(inputs, expected, strict=True)):
+        for turn, (feed, answer) in enumerate(zip(feeds, answers, strict=True)):
+            # Numbers, not names, as keys: graphs have names that no archive would hold.
+            arrays |= {f"in-{channel}-{turn}-{i}": feed[name] for i, name in enumerate(names)}
+            arrays |= {f"out-{channel}-{turn}-{i}": value for i, value in enumerate(answer)}
+    head = {
+        "channels": len(inputs),
+        "rotations": len(inputs[0]) if inputs else 0,
+        "names": list(names),
+        "outputs": len(expected[0][0]) if expected and expected[0] else 0,
+        "facts": dict(facts),
+    }
+    arrays["head"] = np.array(json.dumps(head))
+    write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]  # its stub mistakes ** for a flag
+
+
+def load_oracle(path: Path) -> tuple[Inputs, Expected]:
+    """Read the inputs and the expected outputs, both ``[channel][rotation]``.
+
+    In a model with states, rotation 0 starts at zero states and the others follow in order.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    head, data = _read(path)
+    channels, rotations = range(head["channels"]), range(head["rotations"])
+    inputs = [
+        [{name: data[f"in-{c}-{r}-{i}"] for i, name in enumerate(head["names"])} for r in rotations] for c in channels
+    ]
+    expected = [[[data[f"out-{c}-{r}-{i}"] for i in range(head["outputs"])] for r in rotations] for c in channels]
+    return inputs, expected
+
+
+def load_facts(path: Path) -> dict[str, Any]:
+    """What :func:`save_oracle` was given as facts.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    return dict(_read(path)[0]["facts"])
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            data = {key: archive[key] for key in archive.files}
+        return json.loads(str(data["head"])), data
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise ModelError(f"the oracle {path} cannot be read ({error}); delete it, and it will be made again") from error

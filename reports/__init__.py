@@ -1,0 +1,1 @@
+"""Reports: what people and scripts read. Imports ``results`` only, and needs no runtime installed."""

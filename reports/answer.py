@@ -1,0 +1,94 @@
+"""The answer in a few lines: what is fastest, how sure that is, and what is missing from the table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from reports import words
+from reports.table import races
+from results.intervals import MIN_PROCESSES
+from results.noise import Noise
+from results.summary import CellSummary
+
+# Below this many independent samples no two-sided 95 % interval for p99 exists.
+P99_SAMPLES = 368
+OVERHEAD_MODEL = "null"
+
+
+def headline(title: str, noise: Noise, status: str | None) -> str:
+    """The first line of every report: what it is, and whether the machine was quiet."""
+    unfinished = {"interrupted": " — interrupted, incomplete", "running": " — still running, or killed"}
+    return f"{title}{unfinished.get(status or '', '')}\nmachine: {noise.sentence}"
+
+
+def answer(cells: Sequence[CellSummary]) -> Iterator[str]:
+    """One line per race, then the cost of a call, then what has no time and why."""
+    overhead = []
+    for key, group in races(cells).items():
+        timed = [cell for cell in group if cell.status == "ok" and cell.p50_ms is not None]
+        if key[0] == OVERHEAD_MODEL:
+            overhead += [f"{cell.spec['runtime']} {words.milliseconds(cell.p50_ms)}" for cell in timed]
+        elif timed:
+            yield from _race(words.race(key), timed)
+        else:
+            yield f"{words.race(key)}: nothing could be measured"
+    if overhead:
+        yield f"a call costs, before any arithmetic: {', '.join(overhead)}"
+    yield from _missing(cells)
+
+
+def _race(title: str, timed: Sequence[CellSummary]) -> Iterator[str]:
+    best = timed[0]
+    yield f"{title}: fastest is {_name(best)}"
+    yield f"  {_figures(best)}"
+    tied = [cell for cell in timed[1:] if cell.rank == best.rank]
+    if tied and best.p50_ci_ms is None and best.processes < MIN_PROCESSES:
+        yield "  with so few processes nothing can be told apart; use --profile quick"
+    elif tied:
+        yield f"  cannot be told apart from it: {'; '.join(map(_name, tied))}"
+    behind = _best_per_runtime([cell for cell in timed[1:] if cell.rank != best.rank], best)
+    if behind:
+        yield f"  slower: {'; '.join(behind)}"
+
+
+def _best_per_runtime(cells: Sequence[CellSummary], best: CellSummary) -> list[str]:
+    assert best.p50_ms is not None
+    seen = {best.spec["runtime"]}
+    lines = []
+    for cell in cells:
+        if cell.spec["runtime"] not in seen and cell.p50_ms is not None:
+            seen.add(cell.spec["runtime"])
+            lines.append(f"{_name(cell)} {cell.p50_ms / best.p50_ms:.2f}×")
+    return lines
+
+
+def _figures(cell: CellSummary) -> str:
+    parts = [f"p50 {words.milliseconds(cell.p50_ms)}" + (f" ({words.spread(cell)})" if cell.p50_ci_ms else "")]
+    if cell.p99_ms is None:
+        parts.append(f"p99 unknown ({cell.samples} samples, at least 100 needed)")
+    elif cell.p99_ci_ms is None:
+        worth = f"{cell.effective_samples:.0f}" if cell.effective_samples is not None else "too few"
+        parts.append(f"p99 {words.milliseconds(cell.p99_ms)} (no interval: worth {worth} samples, {P99_SAMPLES} needed)")
+    else:
+        low, high = cell.p99_ci_ms
+        parts.append(f"p99 {words.milliseconds(cell.p99_ms)} ({words.digits(low)} to {words.digits(high)})")
+    if cell.rtf is not None and cell.x_realtime is not None:
+        parts.append(f"RTF {words.digits(cell.rtf)} = {words.digits(cell.x_realtime)} × real time")
+        parts.append(f"per {cell.spec.get('audio')}")
+    parts.append(f"{cell.processes} processes, {cell.samples} samples")
+    return ", ".join(parts)
+
+
+def _missing(cells: Sequence[CellSummary]) -> Iterator[str]:
+    reasons: dict[tuple[str, str, str], list[CellSummary]] = defaultdict(list)
+    for cell in cells:
+        if cell.status != "ok":
+            reasons[cell.status, str(cell.spec["runtime"]), cell.reason or ""].append(cell)
+    for (status, runtime, reason), group in reasons.items():
+        where = group[0].cell if len(group) == 1 else f"{len(group)} cells, {group[0].cell} among them"
+        yield f"{status}: {runtime} ({where}): {reason}"
+
+
+def _name(cell: CellSummary) -> str:
+    return f"{words.runtime(cell)} {cell.spec['form']} {words.layout(cell)}"

@@ -1,0 +1,75 @@
+"""Figures in words: the same digits and units wherever they are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from results.summary import CellSummary
+
+NOTHING = "–"
+
+
+def milliseconds(value: float | None) -> str:
+    """A time with three significant digits, in µs below a tenth of a millisecond."""
+    if value is None:
+        return NOTHING
+    if value < 0.1:
+        return f"{digits(value * 1000)} µs"
+    return f"{digits(value)} ms" if value < 10_000 else f"{digits(value / 1000)} s"
+
+
+def digits(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    if value == 0:
+        return "0"
+    magnitude = abs(value)
+    places = 0 if magnitude >= 100 else 1 if magnitude >= 10 else 2 if magnitude >= 1 else 3
+    if magnitude < 0.01:
+        return f"{value:.2g}"
+    return f"{value:.{places}f}"
+
+
+def spread(cell: CellSummary) -> str:
+    """The p50 interval as ± percent; nothing where there is none."""
+    if cell.p50_ci_ms is None:
+        return ""
+    share = cell.half_width * 100
+    return f"±{share:.1f} %" if share < 10 else f"±{share:.0f} %"
+
+
+def layout(cell: CellSummary) -> str:
+    """``par 1‖1`` with the threads of each side; other layouts by name."""
+    name = str(cell.spec["layout"])
+    each = max(int(cell.spec["threads"]) // 2, 1)
+    return f"{name} {each}‖{each}" if name == "par" else name
+
+
+def runtime(cell: CellSummary) -> str:
+    """Runtime, version and changed options."""
+    options: dict[str, Any] = dict(cell.spec.get("options", {}))
+    changed = [f"{name}={_text(options[name])}" for name in cell.spec.get("changed", ())]
+    return " ".join([str(cell.spec["runtime"]), cell.version or "", *changed]).strip()
+
+
+def threads(cell: CellSummary) -> str:
+    """Threads that ran, of those allowed."""
+    used = NOTHING if cell.threads_used is None else str(cell.threads_used)
+    return f"{used}/{cell.spec['threads']}"
+
+
+def error(cell: CellSummary) -> str:
+    """Largest error against the right answer, with the signal-to-error ratio."""
+    if cell.max_abs_error is None:
+        return NOTHING
+    ratio = "exact" if cell.max_abs_error == 0 else f"{cell.snr_db:.0f} dB" if cell.snr_db is not None else ""
+    return f"{cell.max_abs_error:.1e} {ratio}".strip() if cell.max_abs_error else "exact"
+
+
+def race(key: tuple[str, str, int]) -> str:
+    """What a group of comparable cells has in common."""
+    model, signal, budget = key
+    return f"{model}, {signal}, {budget} thread{'s' if budget != 1 else ''}"
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

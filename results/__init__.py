@@ -1,0 +1,1 @@
+"""Run files, queries and statistics; published figures and baselines. Imports no sibling package."""

@@ -1,0 +1,238 @@
+"""Run files: one SQLite file per run, one transaction per finished process.
+
+A process is committed as it ends, so that whatever happens to the parent loses at most the
+process in flight. The file is an ordinary database of three tables: ``run`` (key, JSON value),
+``cell`` (the plan's cells in order, with the reason when one cannot be measured at all) and
+``process`` (one row per process, samples as little-endian 64-bit integers).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from results.errors import RunFileError
+from results.record import Record
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x52544631  # "RTF1"
+SCHEMA = """
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE cell (id TEXT PRIMARY KEY, position INTEGER NOT NULL, spec TEXT NOT NULL,
+                   status TEXT, reason TEXT);
+CREATE TABLE process (cell TEXT NOT NULL REFERENCES cell (id), round INTEGER NOT NULL,
+                      status TEXT NOT NULL, reason TEXT NOT NULL, started_at TEXT NOT NULL,
+                      facts TEXT NOT NULL, wall_ns BLOB NOT NULL, cpu_ns BLOB NOT NULL,
+                      warmup INTEGER NOT NULL, PRIMARY KEY (cell, round));
+"""
+
+
+class RunFile:
+    """An open run file; use it as a context manager."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: int | None) -> None:
+        self.path = path
+        self._db = connection
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path, facts: Mapping[str, Any], cells: Mapping[str, Mapping[str, Any]]) -> Self:
+        """A new run file.
+
+        Args:
+            path: must not exist; its folder is made.
+            facts: goes into the ``run`` table, JSON values.
+            cells: id → specification, in the plan's order.
+
+        Raises:
+            RunFileError: it cannot be written there.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
+        except OSError as error:
+            raise RunFileError(
+                f"no run file can be written in {path.parent}: {error.strerror}; "
+                "name a folder you can write to with --results DIR"
+            ) from None
+        run = cls._open(path, descriptor)
+        with run._writing():
+            run._db.executescript(
+                f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}"
+            )
+            run._db.executemany("INSERT INTO run VALUES (?, ?)", [(k, json.dumps(v)) for k, v in facts.items()])
+            run._db.executemany(
+                "INSERT INTO cell VALUES (?, ?, ?, NULL, NULL)",
+                [(name, position, json.dumps(spec)) for position, (name, spec) in enumerate(cells.items())],
+            )
+        return run
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Open for reading; works while the run is still going on.
+
+        Raises:
+            RunFileError: it is missing, no run file, or of another version.
+        """
+        if not path.is_file():
+            raise RunFileError(f"there is no run file {path}; 'rtfloor show' lists the ones there are")
+        try:
+            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+        except sqlite3.Error as error:
+            raise RunFileError(f"run file {path} cannot be opened: {error}") from None
+        run = cls(path, connection, None)
+        try:
+            run._check_version()
+        except RunFileError:
+            run.close()
+            raise
+        return run
+
+    @classmethod
+    def resume(cls, path: Path) -> Self:
+        """Open for going on with a run.
+
+        Raises:
+            RunFileError: as :meth:`read`, or another process is writing it right now.
+        """
+        cls.read(path).close()
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except OSError as error:
+            raise RunFileError(f"run file {path} cannot be written: {error.strerror}") from None
+        return cls._open(path, descriptor)
+
+    @classmethod
+    def _open(cls, path: Path, descriptor: int) -> Self:
+        try:
+            # Held as long as the file is open for writing, and given up by the kernel however we end.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise RunFileError(f"run file {path} is being written by another rtfloor; wait for it or stop it") from None
+        connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        connection.execute("PRAGMA synchronous = FULL")
+        return cls(path, connection, descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database, then give up the lock: the other order would drop SQLite's own locks."""
+        self._db.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def facts(self) -> dict[str, Any]:
+        """The ``run`` table."""
+        with self._reading():
+            return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM run")}
+
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """Specification of every cell in the plan's order, with ``status`` and ``reason`` where one
+        was given to the cell as a whole."""
+        query = "SELECT id, spec, status, reason FROM cell ORDER BY position"
+        with self._reading():
+            return {
+                name: {**json.loads(spec), "status": status, "reason": reason}
+                for name, spec, status, reason in self._db.execute(query)
+            }
+
+    def records(self) -> Iterator[Record]:
+        """Every finished process, in the order of rounds."""
+        query = "SELECT cell, round, status, reason, started_at, facts, wall_ns, cpu_ns, warmup FROM process"
+        with self._reading():
+            for row in self._db.execute(f"{query} ORDER BY round, rowid"):
+                cell, number, status, reason, started_at, facts, wall, cpu, warmup = row
+                yield Record(
+                    cell,
+                    number,
+                    status,
+                    reason,
+                    started_at,
+                    json.loads(facts),
+                    np.frombuffer(wall, "<i8").astype(np.int64),
+                    np.frombuffer(cpu, "<i8").astype(np.int64),
+                    warmup,
+                )
+
+    def set_fact(self, key: str, value: Any) -> None:
+        """Write one entry of the ``run`` table."""
+        with self._writing():
+            self._db.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, json.dumps(value)))
+
+    def set_cell(self, cell: str, status: str, reason: str) -> None:
+        """Say of a whole cell that it cannot be measured, and why."""
+        with self._writing():
+            self._db.execute("UPDATE cell SET status = ?, reason = ? WHERE id = ?", (status, reason, cell))
+
+    def add(self, record: Record) -> None:
+        """Commit one finished process.
+
+        Raises:
+            RunFileError: it cannot be written, for instance because the disk is full; everything
+                committed before stays.
+        """
+        values = (
+            record.cell,
+            record.round,
+            record.status,
+            record.reason,
+            record.started_at,
+            json.dumps(dict(record.facts)),
+            record.wall_ns.astype("<i8").tobytes(),
+            record.cpu_ns.astype("<i8").tobytes(),
+            record.warmup,
+        )
+        with self._writing():
+            self._db.execute("INSERT INTO process VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+    def _check_version(self) -> None:
+        with self._reading():
+            application = self._db.execute("PRAGMA application_id").fetchone()[0]
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if application != APPLICATION_ID:
+            raise RunFileError(f"{self.path} is not an rtfloor run file; runs are made by 'rtfloor run'")
+        if version > SCHEMA_VERSION:
+            raise RunFileError(
+                f"run file {self.path} has schema version {version}; this rtfloor reads up to {SCHEMA_VERSION}: "
+                "update rtfloor to open it"
+            )
+        if version < SCHEMA_VERSION:
+            raise RunFileError(
+                f"run file {self.path} has schema version {version}, which this rtfloor ({SCHEMA_VERSION}) "
+                "no longer reads; open it with the version that wrote it"
+            )
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise RunFileError(f"run file {self.path} cannot be read: {error}; is it an rtfloor run file?") from None
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE") if not self._db.in_transaction else None
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise RunFileError(
+                f"run file {self.path} cannot be written: {error}; what was measured before stays in it. "
+                f"Make room, then go on with 'rtfloor run --resume {self.path}'"
+            ) from None

@@ -1,0 +1,151 @@
+"""PyTorch on the CPU, eager or compiled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runtimes.base import Facts, Request, Runtime, Session
+from runtimes.errors import EngineError, engine_error
+from runtimes.options import Option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtimes.base import Array
+
+
+class TorchCpu(Runtime):
+    """The graph as a module of our own making; one module per concurrent caller."""
+
+    name = "torch"
+    title = "PyTorch, CPU"
+    distributions = ("torch",)
+    install = "pip install 'rtfloor[torch]'"
+    options = (
+        Option("precision", "fp32", "arithmetic: the graph's own float32", ("fp32",)),
+        Option("compiler", "eager", "operator by operator, or compiled by inductor", ("eager", "inductor")),
+    )
+
+    def environment(self, request: Request) -> dict[str, str]:
+        """Thread counts of both maths libraries, and where inductor keeps its code."""
+        threads = str(request.threads)
+        return {
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "TORCHINDUCTOR_CACHE_DIR": str(request.cache),
+            # Otherwise inductor keeps a pool of processes beside the measured one.
+            "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        }
+
+    def start(self) -> None:
+        """Import PyTorch and forbid every arithmetic below float32."""
+        import torch
+
+        torch.set_float32_matmul_precision("highest")
+        # That speaks of matrix products only. Newer releases have a switch for each kind of
+        # operator; older ones have no reduced float32 on the CPU.
+        for kind in ("matmul", "conv", "rnn"):
+            switch = getattr(torch.backends.mkldnn, kind, None)
+            if switch is not None and hasattr(switch, "fp32_precision"):
+                switch.fp32_precision = "ieee"
+
+    def build(self, request: Request) -> dict[str, Any]:
+        """Let inductor compile, which fills its cache; eager has nothing to build."""
+        if request.options["compiler"] == "eager":
+            return {}
+        cached = any(request.cache.iterdir())
+        _set_threads(request)
+        self._session(request)
+        size = sum(path.stat().st_size for path in request.cache.rglob("*") if path.is_file())
+        return {"cache_bytes": size, "cache_was_empty": not cached}
+
+    def load(self, request: Request) -> list[Session]:
+        """Set the thread counts, then one module per session."""
+        _set_threads(request)
+        return [self._session(request) for _ in range(request.sessions)]
+
+    def _session(self, request: Request) -> Session:
+        import torch
+
+        from runtimes.onnx_torch import load_module
+
+        try:
+            with torch.inference_mode():
+                module = load_module(request.model).eval()
+                call: Any = module
+                if request.options["compiler"] == "inductor":
+                    call = torch.compile(module, fullgraph=True, dynamic=False)
+                    # Compilation happens at the first call, and it belongs to loading.
+                    call(*(torch.zeros(t.shape, dtype=getattr(torch, t.dtype)) for t in request.inputs))
+            return TorchSession(module, call, request)
+        except EngineError:
+            raise
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"torch could not load {request.model.name}", error) from error
+
+
+class TorchSession(Session):
+    """One module."""
+
+    def __init__(self, module: Any, call: Any, request: Request) -> None:
+        self._call = call
+        self._names = [tensor.name for tensor in request.inputs]
+        self._kept = frozenset(_memory(buffer) for buffer in module.buffers())
+        self._compiler = str(request.options["compiler"])
+
+    def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
+        """One forward pass, outside autograd."""
+        import torch
+
+        try:
+            with torch.inference_mode():
+                tensors = [torch.from_numpy(_writable(feeds[name])) for name in self._names]
+                taken = {*self._kept, *map(_memory, tensors)}
+                return [_own(output, taken) for output in self._call(*tensors)]
+        except Exception as error:
+            raise engine_error("torch failed while running", error) from error
+
+    def facts(self) -> Facts:
+        """The compiler, and the threads as PyTorch sees them."""
+        import torch
+
+        details = {
+            "compiler": self._compiler,
+            "threads": torch.get_num_threads(),
+            "interop_threads": torch.get_num_interop_threads(),
+            "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        }
+        return Facts("fp32", "cpu", details)
+
+    def close(self) -> None:
+        """Let go of the module."""
+        self._call = None
+
+
+def _set_threads(request: Request) -> None:
+    import torch
+
+    # Compiled code has the number built in, so it is set before compiling, too.
+    torch.set_num_threads(request.threads)
+    if torch.get_num_interop_threads() != 1:  # may be set only once
+        torch.set_num_interop_threads(1)
+
+
+def _writable(array: Array) -> Array:
+    # PyTorch warns about read-only memory and refuses negative strides.
+    return array if array.flags.writeable and array.flags.c_contiguous else array.copy()
+
+
+def _memory(tensor: Any) -> int:
+    return tensor.untyped_storage().data_ptr()  # type: ignore[no-any-return]  # torch is untyped here
+
+
+def _own(output: Any, taken: set[int]) -> Array:
+    """The output as an array that shares no memory with inputs, weights or earlier outputs."""
+    import torch
+
+    place = _memory(output)
+    if place in taken:
+        output = output.clone(memory_format=torch.contiguous_format)
+    taken.add(place)
+    return output.contiguous().numpy()  # type: ignore[no-any-return]  # torch is untyped here

@@ -1,0 +1,204 @@
+"""Apache TVM on the CPU, compiled without tuning."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import tempfile
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtimes.base import Facts, Request, Runtime, Session
+from runtimes.errors import EngineError, UnavailableError, engine_error
+from runtimes.options import Option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtimes.base import Array
+
+# Part of every cache key: raise it when the steps of the compilation change.
+RECIPE = 1
+
+# The symbol through which generated code starts the thread pool.
+PARALLEL_LAUNCH = b"__TVMBackendParallelLaunch"
+
+
+class TvmCpu(Runtime):
+    """Relax, from ONNX to a shared library; one virtual machine per concurrent caller."""
+
+    name = "tvm"
+    title = "Apache TVM, untuned, CPU"
+    distributions = ("apache-tvm", "apache-tvm-ffi")
+    install = "pip install 'rtfloor[cpu]'"
+    options = (
+        Option("precision", "fp32", "arithmetic: the graph's own float32", ("fp32",)),
+        # Untuned loops do not profit from wider vectors: code for the host's own processor was slower
+        # on one machine (197 ms against 137) and level on a second.
+        Option(
+            "target", "generic", "processor to compile for: any of this architecture, or this one", ("generic", "host")
+        ),
+    )
+
+    def environment(self, request: Request) -> dict[str, str]:
+        """The size of the thread pool, and no pinning: a pinned pool escapes the worker's own affinity."""
+        return {"TVM_NUM_THREADS": str(request.threads), "TVM_BIND_THREADS": "0"}
+
+    def start(self) -> None:
+        """Import TVM."""
+        from tvm import relax  # noqa: F401  # the slow part; the rest is loaded with it
+
+    def build(self, request: Request) -> dict[str, Any]:
+        """Compile into ``request.cache``, unless a finished library for the same question is there."""
+        artefact = self._artefact(request)
+        cached = artefact.is_file()
+        if not cached:
+            self._compile(request, artefact)
+        facts = {
+            "artefact": artefact.name,
+            "artefact_bytes": artefact.stat().st_size,
+            "target": str(self._target(request)),
+        }
+        return {"cached": True, **facts} if cached else facts
+
+    def load(self, request: Request) -> list[Session]:
+        """Load the library once; every session gets a virtual machine of its own."""
+        import tvm
+        from tvm import relax
+
+        self.build(request)
+        artefact, target = self._artefact(request), str(self._target(request))
+        try:
+            library = tvm.runtime.load_module(str(artefact))
+            return [
+                TvmSession(relax.VirtualMachine(library, tvm.cpu()), request, artefact, target)
+                for _ in range(request.sessions)
+            ]
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"tvm could not load {artefact.name}", error) from error
+
+    def _target(self, request: Request) -> Any:
+        import tvm
+        from tvm.target import codegen
+
+        if request.options["target"] == "generic":
+            return tvm.target.Target({"kind": "llvm"})
+        # A processor LLVM does not know would be compiled for as generic without a word.
+        cpu, triple = codegen.llvm_get_system_cpu(), codegen.llvm_get_system_triple()
+        if not codegen.llvm_is_valid_cpu(cpu, triple):
+            raise EngineError(f"tvm: LLVM has no processor {cpu!r} for {triple}; use target=generic")
+        return tvm.target.Target({"kind": "llvm", "mtriple": triple, "mcpu": cpu})
+
+    def _artefact(self, request: Request) -> Path:
+        """Where the library for this request belongs; the name tells everything that shapes its code.
+
+        Threads are not part of it: untuned code is the same for any number of them.
+        """
+        key = {
+            "recipe": RECIPE,
+            "model": request.model_sha256,
+            "versions": [metadata.version(name) for name in self.distributions],
+            "target": str(self._target(request)),
+            "machine": platform.machine(),
+            "options": dict(request.options),
+            "host": _processor() if request.options["target"] == "host" else "",
+        }
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        return request.cache / f"{request.model.stem}-{request.options['target']}-{digest[:20]}.so"
+
+    def _compile(self, request: Request, artefact: Path) -> None:
+        import onnx
+        from tvm import relax
+        from tvm.relax.frontend.onnx import from_onnx
+        from tvm.support import cc
+
+        if cc.get_cc() is None:
+            raise UnavailableError(
+                "tvm links what it compiles with a C++ compiler and found none; install g++ or clang"
+            )
+        target = self._target(request)
+        try:
+            with warnings.catch_warnings():
+                # Inputs are given by position, so it does not matter what the frontend calls them.
+                warnings.filterwarnings("ignore", message="Renaming name")
+                module = from_onnx(onnx.load(request.model), keep_params_in_input=False)
+            _check_inputs(len(module["main"].params), request)
+            module = relax.transform.DecomposeOpsForInference()(module)
+            module = relax.transform.CanonicalizeBindings()(module)
+            with target:
+                module = relax.get_pipeline("zero")(module)
+            executable = relax.build(module, target)
+            # Only a finished library ever bears the final name. The file must end in .so while it
+            # is written: the exporter goes by the suffix.
+            with tempfile.TemporaryDirectory(prefix="unfinished-", dir=request.cache) as folder:
+                unfinished = Path(folder) / artefact.name
+                executable.export_library(str(unfinished))
+                unfinished.replace(artefact)
+        except EngineError:
+            raise
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"tvm could not compile {request.model.name}", error) from error
+
+
+class TvmSession(Session):
+    """One virtual machine and its input tensors."""
+
+    def __init__(self, machine: Any, request: Request, artefact: Path, target: str) -> None:
+        import tvm
+
+        self._main = machine["main"]
+        # Given by position: the frontend renames inputs that are no identifiers.
+        self._inputs = [
+            (tensor.name, tvm.runtime.empty(tensor.shape, tensor.dtype, tvm.cpu())) for tensor in request.inputs
+        ]
+        self._artefact = artefact
+        self._target = target
+
+    def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
+        """Copy in, call, copy out."""
+        try:
+            # Copied, because generated code assumes an alignment that NumPy does not promise.
+            for name, tensor in self._inputs:
+                tensor.copyfrom(feeds[name])
+            answer = self._main(*(tensor for _, tensor in self._inputs))
+            tensors = [answer] if hasattr(answer, "numpy") else list(answer)
+            return [tensor.numpy() for tensor in tensors]  # numpy() copies
+        except Exception as error:
+            raise engine_error("tvm failed while running", error) from error
+
+    def facts(self) -> Facts:
+        """The target, and whether the code uses the thread pool at all."""
+        details = {
+            "target": self._target,
+            "tuned": False,
+            # Without a schedule every loop stays serial, and more threads change nothing.
+            "parallel_loops": PARALLEL_LAUNCH in self._artefact.read_bytes(),
+            # Seen with 0.27: a parallel loop called from two Python threads starts two pools, and
+            # two virtual machines called so overlap, so the interpreter lock is released.
+            "thread_pool": "one per calling thread; calls from two threads overlap",
+        }
+        return Facts("fp32", "cpu", details)
+
+    def close(self) -> None:
+        """Let go of the machine and its tensors."""
+        self._main = None
+        self._inputs = []
+
+
+def _check_inputs(found: int, request: Request) -> None:
+    declared = len(request.inputs)
+    if found != declared:
+        raise EngineError(f"tvm reads {found} inputs from {request.model.name}, which declares {declared}")
+
+
+def _processor() -> str:
+    """The processor's name and its instruction sets, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    wanted = ("model name", "flags", "Features", "CPU part")
+    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
