@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.layouts import Layout
+from bench.measure import timed
 from models.card import Card
 from models.compare import Error, compare, verdict
 
@@ -29,26 +30,47 @@ class Checker:
         self._layout, self._expected, self._card, self._origin = layout, expected, card, origin
         self._worst: Error | None = None
 
-    def check(self, precision: str, when: str) -> str:
-        """Answer every rotation from the initial state; returns what is wrong, or an empty text.
+    def answers(self) -> tuple[int, list[tuple[int, Any]]]:
+        """Answer every rotation from the initial state.
 
-        All answers are kept and compared at the end, so that an engine which hands out a buffer
-        and overwrites it later is found out.
+        All outputs are kept and compared later, so that an engine which hands out a buffer and
+        overwrites it afterwards is found out.
+
+        Returns:
+            Nanoseconds of the first of these calls, and (call number, outputs) of all of them.
         """
         layout = self._layout
         layout.begin()
-        collected = []
+        collected, first_ns = [], 0
         for number in range(layout.rotations):
-            outputs = layout.call(layout.feeds(number))
+            took_ns, outputs = timed(layout.call, layout.feeds(number))
+            first_ns = first_ns or took_ns
             collected.append((number, outputs))
             layout.absorb(outputs)
-        return self._compare(collected, precision, when)
+        return first_ns, collected
 
-    def check_timed(self, last: Iterable[tuple[int, Any]], precision: str) -> str:
-        """Compare the outputs of the last timed calls; a stateful model's depend on all before them."""
+    def verdict(self, collected: Iterable[tuple[int, Any]], precision: str, when: str) -> str:
+        """What is wrong with collected answers at a precision; empty when nothing is."""
+        for number, outputs in collected:
+            rotation = number % self._layout.rotations
+            for channel, got in enumerate(self._layout.answers(outputs)):
+                error = compare(list(self._expected[channel][rotation]), list(got), self._card.output_names)
+                self._remember(error)
+                subject = f"{self._card.name}/{self._card.form}, channel {channel}, input {rotation}"
+                text = verdict(error, precision, self._origin, subject=subject)
+                if text:
+                    return f"{when}: {text}"
+        return ""
+
+    def after(self, last: Sequence[tuple[int, Any]], precision: str) -> str:
+        """What is wrong with the answers of the last timed calls, and with those after them.
+
+        The last timed calls of a stateless model cover every rotation, and are as good as asking
+        again; a stateful model's depend on all calls before, so it is asked again from the start.
+        """
         if self._layout.stateful:
-            return ""
-        return self._compare(last, precision, "while being timed")
+            return self.verdict(self.answers()[1], precision, "after timing")
+        return self.verdict(last, precision, "while being timed")
 
     def worst(self) -> dict[str, Any] | None:
         """The largest error seen, as JSON values; None before any check."""
@@ -61,18 +83,6 @@ class Checker:
             "peak": self._worst.peak,
             "output": self._worst.output,
         }
-
-    def _compare(self, collected: Iterable[tuple[int, Any]], precision: str, when: str) -> str:
-        for number, outputs in collected:
-            rotation = number % self._layout.rotations
-            for channel, got in enumerate(self._layout.answers(outputs)):
-                error = compare(list(self._expected[channel][rotation]), list(got), self._card.output_names)
-                self._remember(error)
-                subject = f"{self._card.name}/{self._card.form}, channel {channel}, input {rotation}"
-                text = verdict(error, precision, self._origin, subject=subject)
-                if text:
-                    return f"{when}: {text}"
-        return ""
 
     def _remember(self, error: Error) -> None:
         if error.mismatch is None and (self._worst is None or error.max_abs_error > self._worst.max_abs_error):

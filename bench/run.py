@@ -23,7 +23,7 @@ from results.runfile import RunFile
 
 # Of a call that takes microseconds, this many samples per process say all there is to say.
 SAMPLES_MOST = 20_000
-SAMPLES_LEAST = 5
+SAMPLES_LEAST = 3
 KEPT_TAIL = 1500
 
 

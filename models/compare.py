@@ -170,8 +170,10 @@ def _numbers(name: str, want: Array, have: Array) -> Error:
     wrong = have - want
     signal, noise, power = (float(np.sum(np.square(a))) for a in (want, wrong, have))
     snr = 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else None
-    if signal > 0 and power > 0:
+    if noise == 0:
+        cosine = 1.0
+    elif signal > 0 and power > 0:
         cosine = min(1.0, float(np.sum(want * have)) / math.sqrt(signal) / math.sqrt(power))
     else:
-        cosine = 1.0 if signal == power else 0.0
+        cosine = 0.0
     return Error(name, float(np.max(np.abs(wrong))), float(np.max(np.abs(want))), snr, cosine=cosine)

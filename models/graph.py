@@ -39,7 +39,7 @@ class Graph:
     def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
         """Add an initializer once; a second call with the same name keeps the first value."""
         if name not in self._initializers:
-            self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+            self._initializers[name] = numpy_helper.from_array(np.array(value, order="C"), name)
         return name
 
     def weight(self, name: str, shape: Sequence[int], scale: float, offset: float = 0.0) -> str:

@@ -179,7 +179,8 @@ def _number(text: str, dtype: np.dtype[Any], given: str, *, end: bool = False) -
 
 def _stored(port: Port, path: Path, given: str, turn: int) -> Array:
     try:
-        values = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            values = np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise ModelError(f"{given}: there is no file {path}") from None
     except (OSError, ValueError, EOFError, SyntaxError) as error:

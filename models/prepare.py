@@ -169,7 +169,10 @@ def _write_fixed(model: onnx.ModelProto, external: Sequence[Path], path: Path, s
                 staging = Path(name) / "whole"
                 staging.mkdir()
                 for file in external:
-                    _link(file, staging / os.path.normpath(file.relative_to(path.parent)))
+                    target = staging / os.path.normpath(file.relative_to(path.parent))
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    # A copy: onnx refuses data with a second hard link, even in the user's own folder.
+                    shutil.copyfile(file, target)
                 (staging / _FIXED_NAME).write_bytes(content)
                 # Somebody else may have been quicker; what is there has the same content.
                 if not home.exists():
@@ -177,15 +180,6 @@ def _write_fixed(model: onnx.ModelProto, external: Sequence[Path], path: Path, s
     except OSError as error:
         raise _unwritable(folder, error) from error
     return home / _FIXED_NAME
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # A link to the file itself: a link to a symbolic link would lead outside the new folder.
-        target.hardlink_to(source.resolve())
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _contents(model: onnx.ModelProto) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from models.errors import ModelError
 from models.inputs import initial_state
 from models.reference_ops import BatchNormalization, Conv, ConvTranspose
 from models.reference_pool import AveragePool, GlobalMaxPool, MaxPool
+from models.userfile import load_with_data
 
 if TYPE_CHECKING:
     from models.card import Card
@@ -54,7 +55,7 @@ class Reference:
         # Evaluators of subgraphs are made of the same class, so a class of its own carries the watcher.
         kind = type("Watched", (_Guarded,), {"watcher": watcher})
         try:
-            model = onnx.load(str(path))
+            model = load_with_data(path)
             self._evaluator = kind(model, new_ops=OPERATORS)
         except ModelError:
             raise
@@ -210,7 +211,7 @@ def _unsupported(node: onnx.NodeProto, error: Exception) -> ReferenceUnsupported
     operator = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
     place = f" (node {node.name!r})" if node.name else ""
     return ReferenceUnsupported(
-        f"the reference evaluator cannot compute the operator {operator}{place}: {_line(error)}; choose another oracle"
+        f"the reference evaluator cannot compute the operator {operator!r}{place}: {_line(error)}; choose another oracle"
     )
 
 

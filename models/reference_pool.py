@@ -59,6 +59,10 @@ class AveragePool(OpRun):  # type: ignore[misc]  # onnx is untyped
         pads: Ints | None = None,
         strides: Ints | None = None,
     ) -> tuple[Array]:
+        if auto_pad.startswith("SAME") and any(s > k for s, k in zip(strides or (), kernel_shape, strict=False)):
+            raise NotImplementedError(
+                "AveragePool with SAME padding and steps longer than its window, where engines differ"
+            )
         window = _Windows(x.shape[2:], kernel_shape, strides, dilations, auto_pad, pads, ceil_mode)
         padded = window.pad(x.astype(np.float64), 0, 0)
         counted = window.pad(np.ones((1, 1, *x.shape[2:])), 1 if count_include_pad else 0, 0)

@@ -38,12 +38,39 @@ def load_user_model(path: Path) -> onnx.ModelProto:
     """
     model = _parse(path)
     try:
+        _check_text(model, path)
         _check_graph(model, path)
         external_files(model, path)
     except ModelError:
         raise
     except Exception as error:  # a damaged file can break any reader; the user wants one sentence
         raise _damaged(path, error) from error
+    return model
+
+
+def load_with_data(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file and put its external data into the tensors.
+
+    Does what ``onnx.load`` does, except that data with several hard links, as package caches make
+    them, are read too: :func:`external_files` has made sure that they lie in the model's folder.
+
+    Raises:
+        ModelError: as :func:`load_user_model`.
+    """
+    model = load_user_model(path)
+    for tensor in tensors(model):
+        if not is_external(tensor):
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        file = path.parent / entries["location"]
+        try:
+            with file.open("rb") as data:
+                data.seek(int(entries.get("offset") or 0))
+                tensor.raw_data = data.read(int(entries.get("length") or _size(tensor) or -1))
+        except OSError as error:
+            raise ModelError(f"cannot read {file}, the data of {path.name}: {error.strerror or error}") from error
+        tensor.data_location = TensorProto.DEFAULT
+        tensor.ClearField("external_data")
     return model
 
 
@@ -130,6 +157,22 @@ def _parse(path: Path) -> onnx.ModelProto:
     if not size:
         raise ModelError(f"{path} is empty; export or copy the model again")
     return model
+
+
+def _check_text(message: Any, path: Path) -> None:
+    """Protobuf hands out broken names as bytes, and everything that reads them later would stumble."""
+    for descriptor, value in message.ListFields():
+        # Remarks are for people: an exporter's odd encoding there is nobody's loss.
+        if descriptor.name in {"doc_string", "metadata_props", "raw_data"}:
+            continue
+        many = hasattr(value, "append") or hasattr(value, "add")
+        if descriptor.message_type is not None:
+            for part in value if many else [value]:
+                _check_text(part, path)
+        elif descriptor.type == descriptor.TYPE_STRING and any(
+            isinstance(v, bytes) for v in (value if many else [value])
+        ):
+            raise ModelError(f"{path} is damaged: it has a {descriptor.name} that is no text; export or copy it again")
 
 
 def _check_graph(model: onnx.ModelProto, path: Path) -> None:

@@ -161,7 +161,7 @@ class FakeSession(Session):
 def _burn() -> None:
     import hashlib
 
-    block = bytes(1 << 22)
+    block = bytes(1 << 26)
     while True:
         hashlib.sha256(block).digest()  # gives up the interpreter lock while it computes
 

@@ -226,7 +226,7 @@ def _slice(node: Node) -> Any:
         if step > 0:
             cuts[axis] = cut
         else:  # PyTorch has no negative steps
-            node.add(np.arange(node.shape()[axis])[cut])
+            node.add(np.arange(node.shape()[axis])[cut].copy())
             backwards.append(axis % node.rank())
     forwards = tuple(cuts)
 

@@ -1,4 +1,8 @@
-"""Resize by ONNX's own formulas: index tables, one axis at a time."""
+"""Resize by ONNX's own formulas: index tables, one axis at a time.
+
+Sizes and positions are computed in float32, as ONNX's shape inference and ONNX Runtime do: in
+float64, 5 samples scaled by 2.6 would become 12 instead of 13, and ties would fall elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,11 @@ if TYPE_CHECKING:
 
     from runtimes.onnx_torch_node import Node
 
-    Positions = NDArray[np.float64]
+    Positions = NDArray[np.float32]
 
 ROUNDING: dict[str, Callable[[Positions], Positions]] = {
-    "round_prefer_floor": lambda at: np.ceil(at - 0.5),
-    "round_prefer_ceil": lambda at: np.floor(at + 0.5),
+    "round_prefer_floor": lambda at: np.ceil(at - np.float32(0.5)),
+    "round_prefer_ceil": lambda at: np.floor(at + np.float32(0.5)),
     "floor": np.floor,
     "ceil": np.ceil,
 }
@@ -39,38 +43,38 @@ def resize(node: Node) -> Any:
     return _nearest(node, resized, positions) if mode == "nearest" else _linear(node, resized, positions)
 
 
-def _factors(node: Node) -> tuple[list[int], dict[int, int], dict[int, float]]:
+def _factors(node: Node) -> tuple[list[int], dict[int, int], dict[int, np.float32]]:
     """The axes concerned; the new size and the scale of each."""
     shape = node.shape()
     axes = [axis % len(shape) for axis in node.get("axes", range(len(shape)))]
     # Older exporters leave out scales by giving an empty tensor.
     given = node.constant(2, "scales").tolist() if node.has(2) else []
     if given:
-        scales = dict(zip(axes, (float(scale) for scale in given), strict=True))
-        return axes, {axis: int(np.floor(shape[axis] * scale)) for axis, scale in scales.items()}, scales
+        scales = dict(zip(axes, (np.float32(scale) for scale in given), strict=True))
+        return axes, {axis: int(np.floor(np.float32(shape[axis]) * scale)) for axis, scale in scales.items()}, scales
     sizes = dict(zip(axes, node.ints(3, "sizes") or [], strict=True))
-    return axes, sizes, {axis: size / shape[axis] for axis, size in sizes.items()}
+    return axes, sizes, {axis: np.float32(size) / np.float32(shape[axis]) for axis, size in sizes.items()}
 
 
-def _positions(node: Node, old: int, new: int, scale: float) -> Positions:
+def _positions(node: Node, old: int, new: int, scale: np.float32) -> Positions:
     """Where each new sample lies on the old axis.
 
     Source: the operator's ``coordinate_transformation_mode``.
     """
     mode = node.get("coordinate_transformation_mode", "half_pixel")
-    at = np.arange(new, dtype=np.float64)
+    at, half = np.arange(new, dtype=np.float32), np.float32(0.5)
     if mode == "asymmetric":
         return at / scale
     if mode == "half_pixel":
-        return (at + 0.5) / scale - 0.5
+        return (at + half) / scale - half
     if mode == "pytorch_half_pixel":
-        return (at + 0.5) / scale - 0.5 if new > 1 else np.zeros(new)
+        return (at + half) / scale - half if new > 1 else np.zeros(new, np.float32)
     if mode == "half_pixel_symmetric":
         # The size that the scale asks for may be no whole number; what was cut off is shared by both ends.
-        offset = old / 2 * (1 - new / (old * scale))
-        return offset + (at + 0.5) / scale - 0.5
+        offset = np.float32(old / 2) * (np.float32(1) - np.float32(new) / (np.float32(old) * scale))
+        return offset + (at + half) / scale - half
     node.require(mode == "align_corners", f"with coordinate_transformation_mode {mode}")
-    return at * (old - 1) / (new - 1) if new > 1 else np.zeros(new)
+    return at * np.float32(old - 1) / np.float32(new - 1) if new > 1 else np.zeros(new, np.float32)
 
 
 def _nearest(node: Node, resized: list[int], positions: dict[int, Positions]) -> Any:
@@ -109,7 +113,7 @@ def _linear(node: Node, resized: list[int], positions: dict[int, Positions]) -> 
         last = node.shape()[axis] - 1
         at = positions[axis].clip(0, last)
         low = np.floor(at).astype(np.int64)
-        share = (at - low).astype(np.float32)
+        share = at - low.astype(np.float32)
         node.add(low)
         node.add(np.minimum(low + 1, last))
         node.add(share.reshape(-1, *[1] * (node.rank() - 1 - axis)))

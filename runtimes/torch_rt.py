@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from runtimes.base import Facts, Request, Runtime, Session
@@ -76,7 +77,10 @@ class TorchCpu(Runtime):
                 if request.options["compiler"] == "inductor":
                     call = torch.compile(module, fullgraph=True, dynamic=False)
                     # Compilation happens at the first call, and it belongs to loading.
-                    call(*(torch.zeros(t.shape, dtype=getattr(torch, t.dtype)) for t in request.inputs))
+                    with warnings.catch_warnings():
+                        # Inductor's own imports use what PyTorch deprecates.
+                        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.")
+                        call(*(torch.zeros(t.shape, dtype=getattr(torch, t.dtype)) for t in request.inputs))
             return TorchSession(module, call, request)
         except EngineError:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from bench.warmup import is_steady, warmup_samples
 from models.card import Card
 from models.oracle_file import load_oracle
 from runtimes import registry
-from runtimes.base import Session
 
 # A budget is broken only when more threads than it ran and together they got more processor
 # time than it: a pool's sleeping helpers do not count.
@@ -36,7 +36,7 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     """
     clock = time.perf_counter_ns
     cards = (Card.from_json(request["cards"][0]), Card.from_json(request["cards"][1]))
-    inputs, expected = load_oracle(request["oracle"])
+    inputs, expected = load_oracle(Path(request["oracle"]))
     adapter = registry.get(request["runtime"])
     begin = clock()
     adapter.start()
@@ -48,53 +48,44 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     layout = make_layout(request["layout"], cards, inputs, sessions)
     try:
         checker = Checker(layout, expected, cards[0], str(request["oracle_origin"]))
-        first_ns = _first_call_ns(layout)
+        # The stated precision decides how much error is allowed; where none was stated, what ran does.
+        first_ns, answers = checker.answers()
         phases = {
             "start": request["born_ns"] - request["spawned_ns"],
             "import": started - begin,
             "load": loaded - started,
             "first_call": first_ns,
         }
-        return _measured(request, layout, checker, sessions, phases)
+        stated = str(request["options"].get("precision", "default"))
+        facts = sessions[0].facts()
+        precision = facts.precision if stated == "default" else stated
+        reply = {
+            "phases_ns": phases,
+            "precision_asked": stated,
+            "precision_ran": facts.precision,
+            "device": facts.device,
+            "engine_facts": dict(facts.details),
+            "timer_cost_ns": timer_cost_ns(),
+        }
+        wrong = checker.verdict(answers, precision, "before timing")
+        if wrong:
+            return {**reply, "status": "wrong", "reason": wrong, "error": checker.worst()}
+        return reply | _timed(request, layout, checker, precision)
     finally:
         layout.close()
         for session in sessions:
             session.close()
 
 
-def _first_call_ns(layout: Layout) -> int:
-    layout.begin()
-    feeds = layout.feeds(0)
-    begin = time.perf_counter_ns()
-    layout.call(feeds)
-    return time.perf_counter_ns() - begin
-
-
-def _measured(
-    request: dict[str, Any], layout: Layout, checker: Checker, sessions: list[Session], phases: dict[str, int]
-) -> dict[str, Any]:
-    # The stated precision decides how much error is allowed; what ran decides when none was stated.
-    facts = sessions[0].facts()
-    stated = str(request["options"].get("precision", "default"))
-    precision = facts.precision if stated == "default" else stated
-    reply: dict[str, Any] = {
-        "phases_ns": phases,
-        "precision_asked": stated,
-        "precision_ran": facts.precision,
-        "device": facts.device,
-        "engine_facts": dict(facts.details),
-        "timer_cost_ns": timer_cost_ns(),
-    }
-    wrong = checker.check(precision, "before timing")
-    if wrong:
-        return {**reply, "status": "wrong", "reason": wrong, "error": checker.worst()}
+def _timed(request: dict[str, Any], layout: Layout, checker: Checker, precision: str) -> dict[str, Any]:
+    """Time calls, and judge them and what the process did meanwhile."""
     layout.begin()
     reading, threads = disturbance.read(), thread_cpu_ns()
     begin = time.perf_counter_ns()
     samples, warmup, steady = _sample(request, layout)
     window_ns = time.perf_counter_ns() - begin
     threads_after = thread_cpu_ns()
-    reply |= {
+    reply: dict[str, Any] = {
         "disturbance": disturbance.between(reading, disturbance.read()),
         "rss_peak_bytes": disturbance.peak_rss_bytes(),
         "wall_ns": _packed(np.frombuffer(samples.wall_ns, np.int64)),
@@ -105,14 +96,12 @@ def _measured(
         "parallelism": parallelism(threads, threads_after, window_ns),
         "overlap": layout.overlap_ns / max(layout.shorter_ns, 1) if isinstance(layout, Par) else None,
     }
-    wrong = checker.check_timed(samples.last, precision) or checker.check(precision, "after timing")
+    wrong = checker.after(list(samples.last), precision)
     reply["error"] = checker.worst()
     if wrong:
         return {**reply, "status": "wrong", "reason": wrong}
     broken = _broken_budget(reply, request["threads"])
-    if broken:
-        return {**reply, "status": "failed", "reason": broken}
-    return reply
+    return {**reply, "status": "failed", "reason": broken} if broken else reply
 
 
 def _sample(request: dict[str, Any], layout: Layout) -> tuple[Samples, int, bool]:

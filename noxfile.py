@@ -1,0 +1,69 @@
+"""Every job of this project, each in an environment of its own. ``nox -l`` lists them."""
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "types", "tests"]
+
+PACKAGES = ["bench", "runtimes", "models", "results", "reports"]
+NOTHING_AVAILABLE = 4
+
+
+@nox.session(name="bench-cpu")
+def bench_cpu(session: nox.Session) -> None:
+    """Measure every CPU runtime here; flags after -- go to 'rtfloor run', such as --profile smoke."""
+    session.install("-e", ".[cpu]")
+    session.run("rtfloor", "run", "cpu", *session.posargs)
+
+
+@nox.session(name="bench-gpu")
+def bench_gpu(session: nox.Session) -> None:
+    """Measure every GPU runtime here; without a GPU, say so and skip."""
+    session.install("-e", ".[gpu]")
+    session.run("rtfloor", "run", "gpu", *session.posargs, success_codes=[0, NOTHING_AVAILABLE])
+    session.log("a row that says UNAVAILABLE is a skip, not a result")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite, over every CPU runtime."""
+    session.install("-e", ".[cpu,dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(name="tests-torch", venv_backend="virtualenv")
+def tests_torch(session: nox.Session) -> None:
+    """The torch adapter's tests; apart, because torch can be gigabytes."""
+    # pip and not uv: pip also looks where a machine keeps wheels of its own.
+    session.install("-e", ".[torch,dev]")
+    session.run("pytest", "tests/contract", "tests/runtimes", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, formatting, and the walls between packages."""
+    session.install("-e", ".[dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types, over the packages and the tests."""
+    session.install("-e", ".[dev]")
+    session.run("mypy")
+
+
+@nox.session
+def bias(session: nox.Session) -> None:
+    """What measuring itself costs: the harness beside a bare loop, in interleaved processes."""
+    session.install("-e", ".[cpu]")
+    session.run("python", "-m", "bench.bias", *session.posargs)
+
+
+@nox.session
+def overhead(session: nox.Session) -> None:
+    """Benchmarks of the harness's own code, with pytest-benchmark."""
+    session.install("-e", ".[cpu,dev]")
+    session.run("pytest", "tests/overhead", "--benchmark-only", "-o", "addopts=", *session.posargs)
