@@ -211,7 +211,8 @@ def _unsupported(node: onnx.NodeProto, error: Exception) -> ReferenceUnsupported
     operator = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
     place = f" (node {node.name!r})" if node.name else ""
     return ReferenceUnsupported(
-        f"the reference evaluator cannot compute the operator {operator!r}{place}: {_line(error)}; choose another oracle"
+        f"the reference evaluator cannot compute the operator {operator!r}{place}: {_line(error)}; "
+        "choose another oracle"
     )
 
 
