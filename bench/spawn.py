@@ -86,6 +86,8 @@ def _environment(added: Mapping[str, str]) -> dict[str, str]:
     environment = dict(os.environ)
     paths = [str(ROOT), *filter(None, [environment.get("PYTHONPATH", "")])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
+    # NumPy's own matrix library would keep a pool of idle threads beside the engine's.
+    environment["OPENBLAS_NUM_THREADS"] = "1"
     environment.update(added)
     return environment
 

@@ -1,84 +1,93 @@
-"""How quiet the machine was, told from what disturbed each process."""
+"""How quiet the machine was, told by its counters and by how far equal processes came out apart."""
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from results.record import Record
 
-# Chosen by us: with more than these shares, method notes saw p50 move by more than its interval.
+# Thresholds chosen by us. A process counts as disturbed when others took this share of all
+# processors' time while it was timed, or when its median lies this far from its cell's.
 FOREIGN_MOST = 0.05
 STEAL_MOST = 0.02
-# A call is disturbed when its share of processor time falls this far below the process's usual.
-CONTENDED_BELOW = 0.9
-CONTENDED_MOST = 0.10
+APART_MOST = 0.10
+# A run with more than this share of disturbed processes is called noisy.
+DISTURBED_MOST = 0.10
+# Below this many processes a cell's median says little about which of them is apart.
+PROCESSES_LEAST = 3
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Disturbance over a whole run; shares are medians over its processes, None where unknown.
+    """Disturbance over a whole run; shares of its processes, None where unknown.
 
     Attributes:
-        foreign: share of all processors' time that other processes on this machine took.
-        steal: share of it that the hypervisor gave to other machines.
-        contended: share of timed calls that got clearly less processor time than usual.
-        quiet: none of them is above its threshold.
+        processes: how many were measured.
+        foreign: share during which other programs took more than 5 % of the processors.
+        steal: share during which the hypervisor gave more than 2 % of them to others.
+        apart: share whose median lies more than 10 % from the median of its cell's processes:
+            what slows a machine from outside, such as a neighbour on the same physical core,
+            shows in no counter, but it shows here.
+        widest: the largest ratio between two equal processes.
+        quiet: none of the shares is above a tenth.
         sentence: the same for a person.
     """
 
+    processes: int
     foreign: float | None
     steal: float | None
-    contended: float | None
+    apart: float | None
+    widest: float | None
     quiet: bool
     sentence: str
 
 
 def noise(records: Iterable[Record]) -> Noise:
     """Judge a run by its processes' records."""
-    measured = [record for record in records if record.facts.get("disturbance")]
-    foreign = _median(record.facts["disturbance"]["foreign"] for record in measured)
-    steal = _median(record.facts["disturbance"]["steal"] for record in measured)
-    contended = _median(contended_share(record) for record in measured)
+    measured = [record for record in records if record.facts.get("disturbance") and record.settled_ns.size]
+    foreign = _share(measured, "foreign", FOREIGN_MOST)
+    steal = _share(measured, "steal", STEAL_MOST)
+    apart, widest = _spread(measured)
     bad = [
-        f"{what} {share:.0%}"
-        for what, share, most in (
-            ("other programs used", foreign, FOREIGN_MOST),
-            ("the hypervisor took", steal, STEAL_MOST),
+        text
+        for share, text in (
+            (foreign, f"other programs were busy during {foreign or 0:.0%} of the processes"),
+            (steal, f"the hypervisor took processor time from {steal or 0:.0%} of them"),
+            (apart, f"{apart or 0:.0%} of equal processes differ by more than 10 %, up to {widest or 1:.1f}×"),
         )
-        if share is not None and share > most
+        if share is not None and share > DISTURBED_MOST
     ]
-    if contended is not None and contended > CONTENDED_MOST:
-        bad.append(f"{contended:.0%} of the calls were interrupted")
     if not measured:
         sentence = "nothing was measured, so nothing is known about noise"
     elif bad:
-        sentence = f"NOISY: {'; '.join(bad)} — repeat on a quieter machine before trusting small differences"
+        sentence = f"NOISY: {'; '.join(bad)} — small differences are not to be trusted; repeat on a quieter machine"
+    elif widest is None:
+        sentence = "no counter shows a disturbance; too few processes to see more"
     else:
-        parts = [f"other programs used {foreign:.1%}" if foreign is not None else "", _stolen(steal)]
-        sentence = f"quiet ({', '.join(part for part in parts if part)})"
-    return Noise(foreign, steal, contended, not bad, sentence)
+        sentence = f"quiet (equal processes differ by up to {widest:.2f}×; no counter shows a disturbance)"
+    return Noise(len(measured), foreign, steal, apart, widest, not bad, sentence)
 
 
-def contended_share(record: Record) -> float | None:
-    """Share of a process's calls whose CPU time over wall time fell below nine tenths of its median.
-
-    The kernel's CPU clock ticks coarsely for very short calls, so calls under 0.1 ms say nothing.
-    """
-    wall, cpu = record.settled_ns, record.cpu_ns[record.warmup :]
-    if wall.size < 5 or cpu.size != wall.size or np.median(wall) < 1e5:
-        return None
-    ratio = cpu / wall
-    return float(np.mean(ratio < CONTENDED_BELOW * np.median(ratio)))
-
-
-def _stolen(steal: float | None) -> str:
-    return "" if steal is None else f"the hypervisor took {steal:.1%}"
-
-
-def _median(values: Iterable[float | None]) -> float | None:
+def _share(records: Sequence[Record], key: str, most: float) -> float | None:
+    values = [record.facts["disturbance"][key] for record in records]
     known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
+    return sum(value > most for value in known) / len(known) if known else None
+
+
+def _spread(records: Sequence[Record]) -> tuple[float | None, float | None]:
+    """Share of processes apart from their cell's median, and the widest ratio between equal ones."""
+    cells: dict[str, list[float]] = defaultdict(list)
+    for record in records:
+        cells[record.cell].append(float(np.median(record.settled_ns)))
+    known = [medians for medians in cells.values() if len(medians) >= PROCESSES_LEAST]
+    if not known:
+        return None, None
+    deviations = [abs(math.log(value / statistics.median(medians))) for medians in known for value in medians]
+    apart = sum(deviation > math.log1p(APART_MOST) for deviation in deviations) / len(deviations)
+    return apart, max(max(medians) / min(medians) for medians in known)

@@ -1,5 +1,7 @@
 """What an adapter raises: the engine's own complaint, told apart by what a person does about it."""
 
+import re
+
 
 class EngineError(Exception):
     """The engine could not do it; the text is the engine's own first line, with what we were doing."""
@@ -13,7 +15,9 @@ class UnavailableError(EngineError):
     """The engine, its library or its device is not here."""
 
 
+_SOURCE_PLACES = re.compile(r"(Exception from \S+:\d+:|Check '[^']*' failed at \S+:\d+:)\s*")
 _UNSUPPORTED_HINTS = (
+    "is unknown",
     "not supported",
     "unsupported",
     "not implemented",
@@ -34,7 +38,7 @@ def engine_error(doing: str, error: BaseException) -> EngineError:
         doing: such as ``"loading rt48.onnx"``.
         error: what the engine raised.
     """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines)[:400] or type(error).__name__
+    # Places in the engine's own source tell its developers something, and nobody else.
+    text = _SOURCE_PLACES.sub("", " ".join(str(error).split()))[:400] or type(error).__name__
     kind = UnsupportedError if any(hint in text.lower() for hint in _UNSUPPORTED_HINTS) else EngineError
     return kind(f"{doing}: {text}")

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from runtimes.base import Facts, Request, Runtime, Session
-from runtimes.errors import UnsupportedError
+from runtimes.errors import UnsupportedError, engine_error
 from runtimes.installed import Probe
 from runtimes.options import Option
 
@@ -72,7 +72,10 @@ class Fake(Runtime):
         mode = str(request.options["mode"])
         if mode == "unsupported":
             raise UnsupportedError(f"fake could not load {request.model.name}: operator 'Anything' is not supported")
-        evaluator = ReferenceEvaluator(str(request.model))
+        try:
+            evaluator = ReferenceEvaluator(str(request.model))
+        except Exception as error:  # as in every adapter, a foreign failure becomes a row
+            raise engine_error(f"fake could not load {request.model.name}", error) from error
         return [FakeSession(evaluator, request, index) for index in range(request.sessions)]
 
 

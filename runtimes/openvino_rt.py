@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # hint is always sent. ``default`` sends none, for those who want to see that.
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
+# Where the arithmetic is. A graph without any of these is judged by its other floating-point layers.
+HEAVY = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "RNNCell", "RNNSeq", "LSTMCell", "LSTMSequence"}
 # Layers whose precision says nothing about the arithmetic: constants, copies, graph ends.
 MOVES = {"Const", "Input", "Output", "Reorder", "Reshape", "Concatenation", "Transpose", "Split", "MemoryInput"}
 
@@ -82,21 +84,25 @@ class OpenVinoSession(Session):
         return [answers[index] for index in range(self._count)]
 
     def facts(self) -> Facts:
-        precisions: Counter[str] = Counter()
+        layers: Counter[tuple[str, str]] = Counter()
         for op in self._compiled.get_runtime_model().get_ops():
             info = op.get_rt_info()
-            if _text(info["layerType"]) not in MOVES:
-                precisions[_text(info["runtimePrecision"])] += 1
-        computed = sorted({NAMES[name] for name in precisions if name in NAMES}) or ["fp32"]
+            layers[_text(info["layerType"]), _text(info["runtimePrecision"])] += 1
         return Facts(
-            "+".join(computed),
+            _precision(layers),
             "cpu",
             {
-                "layers_by_precision": dict(precisions),
+                "layers": {f"{kind} {precision}": count for (kind, precision), count in sorted(layers.items())},
                 "streams": int(self._compiled.get_property("NUM_STREAMS")),
                 "threads": int(self._compiled.get_property("INFERENCE_NUM_THREADS")),
             },
         )
+
+
+def _precision(layers: Counter[tuple[str, str]]) -> str:
+    heavy = {NAMES[precision] for kind, precision in layers if kind in HEAVY and precision in NAMES}
+    other = {NAMES[p] for kind, p in layers if kind not in MOVES and NAMES.get(p, "int8") != "int8"}
+    return "+".join(sorted(heavy or other or {"fp32"}))
 
 
 def _text(value: Any) -> str:
