@@ -6,13 +6,11 @@ import os
 import random
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import __version__, host, paths
 from bench.errors import UserError
@@ -26,11 +24,17 @@ from results.runfile import RunFile
 from results.summary import summarise
 from runtimes import registry
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
 OK, NOTHING_RIGHT, NOTHING_AVAILABLE, STOPPED = 0, 1, 4, 130
 MEMORY_SHARE = 0.8
 # Variables that change what an engine does; they are recorded, so that a strange run explains itself.
-TELLING = ("OMP_", "KMP_", "MKL_", "GOMP_", "OPENBLAS_", "TVM_", "ORT_", "OV_", "DNNL_", "ONEDNN_", "TORCH_")
-TELLING += ("CUDA_", "MALLOC_", "LD_PRELOAD", "PYTHON", "RTFLOOR_")
+TELLING = (
+    *("OMP_", "KMP_", "MKL_", "GOMP_", "OPENBLAS_", "DNNL_", "ONEDNN_"),
+    *("TVM_", "ORT_", "OV_", "TORCH_", "CUDA_", "MALLOC_", "LD_PRELOAD", "PYTHON", "RTFLOOR_"),
+)
 # What decides whether a resumed run is still the same run.
 SAME = ("version", "model_sha256", "called_sha256", "oracle_origin")
 
@@ -169,7 +173,10 @@ def _code(run: RunFile) -> int:
 
 
 def _check_same(
-    path: Path, before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]], ready: Mapping[str, Ready]
+    path: Path,
+    before: Mapping[str, Mapping[str, Any]],
+    now: Mapping[str, Mapping[str, Any]],
+    ready: Mapping[str, Ready],
 ) -> None:
     for name, spec in before.items():
         for key in SAME:
@@ -188,7 +195,7 @@ def _check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise UserError(
-            f"results cannot be written in {folder}: {error.strerror}; name a folder you can write to with --results DIR"
+            f"results cannot be written in {folder}: {error.strerror}; name another folder with --results DIR"
         ) from None
 
 
@@ -196,7 +203,7 @@ def _check_writable(folder: Path) -> None:
 def _interruptible() -> Iterator[None]:
     """A polite kill ends a run as Ctrl-C does: the worker is stopped and the table shown."""
 
-    def stop(number: int, frame: object) -> None:
+    def stop(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
     previous = signal.signal(signal.SIGTERM, stop)

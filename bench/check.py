@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.layouts import Layout
 from bench.measure import timed
-from models.card import Card
 from models.compare import Error, compare, verdict
+
+if TYPE_CHECKING:
+    from bench.layouts import Layout
+    from models.card import Card
 
 Answers = Sequence[NDArray[np.generic]]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.plan import LAYOUTS, Cell, ModelSpec, Plan
@@ -16,6 +15,9 @@ from models.facts import check_form, facts
 from runtimes import registry
 from runtimes.errors import UnavailableError
 from runtimes.options import Option, OptionError, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 USER_FORMS = ("raw",)
 
@@ -61,7 +63,9 @@ def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
         for cell in _cells(group, specs, choice, cpus):
             cells.setdefault(cell.id, cell)
     if not cells:
-        raise UserError(f"nothing is left of suite {suite.name} under these flags; 'rtfloor list {suite.name}' shows it")
+        raise UserError(
+            f"nothing is left of suite {suite.name} under these flags; 'rtfloor list {suite.name}' shows it"
+        )
     used = {cell.model for cell in cells.values()}
     return Plan(
         suite.title,
@@ -192,4 +196,3 @@ def default_suite(models: Sequence[str]) -> Suite:
     """What ``run --model M`` spans without a suite: every form, every CPU runtime, mono, all CPUs."""
     runtimes = tuple(name for name in registry.names() if name not in ("fake", "ort-cuda"))
     return Suite("model", f"{', '.join(models)} on every CPU runtime", (Group(tuple(models), runtimes),))
-

@@ -13,10 +13,29 @@ from typing import Any
 
 SYSTEM = Path("/sys/devices/system/cpu")
 # Instruction sets that decide how fast an engine can be; other flags are noise.
-ISA = (
-    "sse4_2 avx avx2 fma f16c avx_vnni avx512f avx512bw avx512vl avx512_vnni avx512_bf16 avx512_fp16 "
-    "amx_tile amx_bf16 amx_int8 asimd asimddp sve sve2 bf16 i8mm"
-).split()
+ISA = [
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "f16c",
+    "avx_vnni",
+    "avx512f",
+    "avx512bw",
+    "avx512vl",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "asimddp",
+    "sve",
+    "sve2",
+    "bf16",
+    "i8mm",
+]
 
 
 def usable_cpus() -> set[int]:

@@ -11,14 +11,16 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import Card
 from models.inputs import initial_state, stack
-from runtimes.base import Session
+
+if TYPE_CHECKING:
+    from models.card import Card
+    from runtimes.base import Session
 
 Feeds = dict[str, NDArray[np.generic]]
 Outputs = Sequence[NDArray[np.generic]]
@@ -233,7 +235,9 @@ class Batch2(Layout):
         return 0 if axis is None else axis
 
 
-def make_layout(name: str, cards: tuple[Card, Card], inputs: Sequence[Sequence[Feeds]], sessions: list[Session]) -> Layout:
+def make_layout(
+    name: str, cards: tuple[Card, Card], inputs: Sequence[Sequence[Feeds]], sessions: list[Session]
+) -> Layout:
     """The layout of that name.
 
     Args:
@@ -246,7 +250,9 @@ def make_layout(name: str, cards: tuple[Card, Card], inputs: Sequence[Sequence[F
     lanes = [Lane(single, channel) for channel in inputs]
     if name == "batch2":
         return Batch2(lanes, sessions, single, called)
-    return {"mono": Mono, "seq": Seq, "par": Par}[name](lanes, sessions)
+    if name == "mono":
+        return Mono(lanes, sessions)
+    return Seq(lanes, sessions) if name == "seq" else Par(lanes, sessions)
 
 
 def _batch_axis(single: tuple[int, ...] | None, double: tuple[int, ...] | None) -> int | None:
@@ -256,4 +262,3 @@ def _batch_axis(single: tuple[int, ...] | None, double: tuple[int, ...] | None) 
         if two == 2 * one:
             return axis
     return None
-

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.plan import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 MODEL_KEYS = ("path", "shapes", "states", "inputs", "audio_seconds", "frames", "hop", "sample_rate")
 
@@ -25,7 +27,7 @@ def model_spec(name: str, entry: Mapping[str, Any], where: str, folder: Path) ->
         UserError: a key is missing, contradicts another, or has a value that is not allowed.
     """
     if not isinstance(entry.get("path"), str):
-        raise UserError(f"{where} needs path = \"model.onnx\"")
+        raise UserError(f'{where} needs path = "model.onnx"')
     shapes = {key: parse_shape(value, f"{where}, shapes.{key}") for key, value in entry.get("shapes", {}).items()}
     audio_s, audio = audio_seconds(entry, where)
     return ModelSpec(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import paths
 from bench.errors import UserError
-from bench.plan import Cell, Plan
-from bench.spawn import Outcome, Spawn
 from bench.tasks.common import engine_request
 from models.card import Card
 from runtimes import registry
 from runtimes.base import Runtime
 from runtimes.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bench.plan import Cell, Plan
+    from bench.spawn import Outcome, Spawn
 
 # Three different inputs per channel: with two, an engine that answers one call late through a
 # pair of buffers would look right.
@@ -163,9 +166,7 @@ class Preparer:
             return _not(ready, "unavailable" if status == "unavailable" else "failed", f"while compiling: {reason}")
         return replace(ready, build=outcome.body["facts"], build_s=outcome.body["build_s"])
 
-    def _answer(
-        self, outcome: Outcome, what: str, *, model_errors_are_the_users: bool = True
-    ) -> Mapping[str, Any]:
+    def _answer(self, outcome: Outcome, what: str, *, model_errors_are_the_users: bool = True) -> Mapping[str, Any]:
         """The worker's reply; what is wrong with a model goes straight to the person who named it."""
         if outcome.status != "ok":
             raise UserError(f"{what} could not be prepared: {outcome.reason}")
@@ -178,4 +179,3 @@ class Preparer:
 
 def _not(ready: Ready, status: str, reason: str) -> Ready:
     return replace(ready, status=status, reason=reason)
-

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from bench.plan import Cell
-from results.record import Record
+if TYPE_CHECKING:
+    from bench.plan import Cell
+    from results.record import Record
 
 
 class Bar:
@@ -74,7 +76,8 @@ class Lines:
 
     def say(self, text: str) -> None:
         """One step of preparation."""
-        print(text, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
     def begin(self, cells: int, budget_s: float) -> None:
         """Measuring starts."""
@@ -109,5 +112,3 @@ def time_left_s(elapsed_s: float, budget_s: float, done: int, left: int) -> floa
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-

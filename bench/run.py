@@ -5,21 +5,25 @@ from __future__ import annotations
 import base64
 import random
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.plan import Cell, Plan
-from bench.prepare import Preparer, Ready
-from bench.profile import Profile
-from bench.spawn import Outcome, Spawn
 from bench.stopping import live
 from results.record import Record
-from results.runfile import RunFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from bench.plan import Cell, Plan
+    from bench.prepare import Preparer, Ready
+    from bench.profile import Profile
+    from bench.spawn import Outcome, Spawn
+    from results.runfile import RunFile
 
 # Of a call that takes microseconds, this many samples per process say all there is to say.
 SAMPLES_MOST = 20_000

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
-from bench.plan import Cell
-from bench.profile import Profile
 from results.intervals import Interval, geometric_mean_interval, log_ratio_interval
 from results.ranking import rank
 from results.summary import signal
+
+if TYPE_CHECKING:
+    from bench.plan import Cell
+    from bench.profile import Profile
 
 Medians = Mapping[str, Mapping[int, float]]
 

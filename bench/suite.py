@@ -7,16 +7,18 @@ models are described under ``[models.NAME]``.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.model_spec import MODEL_KEYS, model_spec
 from bench.plan import LAYOUTS, ModelSpec
 from bench.profile import profiles
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SUITE_KEYS = ("title", "cells", "models")
 GROUP_KEYS = ("models", "forms", "runtimes", "layouts", "threads", "profiles", "options")
@@ -104,7 +106,9 @@ def parse_suite(text: str, name: str, folder: Path) -> Suite:
         specs[model] = model_spec(model, entry, where, folder)
     groups = data.get("cells", [])
     if not isinstance(groups, list) or not groups:
-        raise UserError(f"suite {name} spans nothing: it needs at least one [[cells]] table with 'models' and 'runtimes'")
+        raise UserError(
+            f"suite {name} spans nothing: it needs at least one [[cells]] table with 'models' and 'runtimes'"
+        )
     parsed = tuple(_group(entry, f"suite {name}, [[cells]] number {index}") for index, entry in enumerate(groups, 1))
     return Suite(name, str(data.get("title", name)), parsed, specs)
 

@@ -35,7 +35,7 @@ class OracleInfo:
     warnings: tuple[str, ...]
 
 
-def write_oracle(  # noqa: PLR0917  # the last two belong together and are usually absent
+def write_oracle(  # the last two belong together and are usually absent
     card: Card,
     folder: Path,
     rotations: int,

@@ -23,7 +23,7 @@ Ints = Sequence[int]
 class Conv(OpRun):  # type: ignore[misc]  # onnx is untyped
     """Convolution over any number of axes."""
 
-    def _run(  # noqa: PLR0917  # the evaluator passes inputs by position, attributes by name
+    def _run(  # the evaluator passes inputs by position, attributes by name
         self,
         x: Array,
         w: Array,
@@ -31,7 +31,7 @@ class Conv(OpRun):  # type: ignore[misc]  # onnx is untyped
         auto_pad: str = "NOTSET",
         dilations: Ints | None = None,
         group: int = 1,
-        kernel_shape: Ints | None = None,  # noqa: ARG002  # the weights have the same shape
+        kernel_shape: Ints | None = None,  # the weights have the same shape
         pads: Ints | None = None,
         strides: Ints | None = None,
     ) -> tuple[Array]:
@@ -59,7 +59,7 @@ class Conv(OpRun):  # type: ignore[misc]  # onnx is untyped
 class ConvTranspose(OpRun):  # type: ignore[misc]  # onnx is untyped
     """Transposed convolution over any number of axes."""
 
-    def _run(  # noqa: PLR0917  # the evaluator passes inputs by position, attributes by name
+    def _run(  # the evaluator passes inputs by position, attributes by name
         self,
         x: Array,
         w: Array,
@@ -67,7 +67,7 @@ class ConvTranspose(OpRun):  # type: ignore[misc]  # onnx is untyped
         auto_pad: str = "NOTSET",
         dilations: Ints | None = None,
         group: int = 1,
-        kernel_shape: Ints | None = None,  # noqa: ARG002  # the weights have the same shape
+        kernel_shape: Ints | None = None,  # the weights have the same shape
         output_padding: Ints | None = None,
         output_shape: Ints | None = None,
         pads: Ints | None = None,
@@ -114,7 +114,7 @@ class ConvTranspose(OpRun):  # type: ignore[misc]  # onnx is untyped
 class BatchNormalization(OpRun):  # type: ignore[misc]  # onnx is untyped
     """Normalization with the stored statistics, as in every model that is not being trained."""
 
-    def _run(  # noqa: PLR0917  # the evaluator passes inputs by position, attributes by name
+    def _run(  # the evaluator passes inputs by position, attributes by name
         self,
         x: Array,
         scale: Array,
@@ -122,7 +122,7 @@ class BatchNormalization(OpRun):  # type: ignore[misc]  # onnx is untyped
         mean: Array,
         variance: Array,
         epsilon: float = 1e-5,
-        momentum: float = 0.9,  # noqa: ARG002  # for training alone
+        momentum: float = 0.9,  # for training alone
         training_mode: int = 0,
         spatial: int = 1,
         is_test: int = 1,
@@ -137,7 +137,7 @@ class BatchNormalization(OpRun):  # type: ignore[misc]  # onnx is untyped
         return (((x - per_channel(mean)) * gain + per_channel(shift)).astype(x.dtype),)
 
 
-def paddings(  # noqa: PLR0917  # sizes and attributes, in the order of the specification
+def paddings(  # sizes and attributes, in the order of the specification
     sizes: Ints, kernel: Ints, strides: Ints, dilations: Ints, auto_pad: str, pads: Ints | None
 ) -> tuple[list[int], list[int]]:
     """Padding before and after each spatial axis, as the ONNX specification resolves ``auto_pad``."""

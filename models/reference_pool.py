@@ -23,7 +23,7 @@ Ints = Sequence[int]
 class MaxPool(OpRun):  # type: ignore[misc]  # onnx is untyped
     """Maximum over windows, without indices."""
 
-    def _run(  # noqa: PLR0917  # the evaluator passes inputs by position, attributes by name
+    def _run(  # the evaluator passes inputs by position, attributes by name
         self,
         x: Array,
         auto_pad: str = "NOTSET",
@@ -31,7 +31,7 @@ class MaxPool(OpRun):  # type: ignore[misc]  # onnx is untyped
         dilations: Ints | None = None,
         kernel_shape: Ints = (),
         pads: Ints | None = None,
-        storage_order: int = 0,  # noqa: ARG002  # orders the indices
+        storage_order: int = 0,  # orders the indices
         strides: Ints | None = None,
     ) -> tuple[Array]:
         if len([name for name in self.output if name]) > 1:
@@ -48,7 +48,7 @@ class MaxPool(OpRun):  # type: ignore[misc]  # onnx is untyped
 class AveragePool(OpRun):  # type: ignore[misc]  # onnx is untyped
     """Mean over windows."""
 
-    def _run(  # noqa: PLR0917  # the evaluator passes inputs by position, attributes by name
+    def _run(  # the evaluator passes inputs by position, attributes by name
         self,
         x: Array,
         auto_pad: str = "NOTSET",
@@ -84,7 +84,7 @@ class GlobalMaxPool(OpRun):  # type: ignore[misc]  # onnx is untyped
 class _Windows:
     """Where the windows of a pooling operator lie on the padded input."""
 
-    def __init__(  # noqa: PLR0917  # sizes and attributes, in the order of the specification
+    def __init__(  # sizes and attributes, in the order of the specification
         self,
         sizes: Ints,
         kernel: Ints,

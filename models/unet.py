@@ -93,7 +93,7 @@ class _Builder:
         dims = [self.batch, s.channels, s.bins, self.frames]
         return self.graph.finish({"x": dims}, {"mask": dims}, {"rtfloor.form": self.form})
 
-    def _blocks(  # noqa: PLR0917  # the running tensor and its sizes, in the order of the layer table
+    def _blocks(  # the running tensor and its sizes, in the order of the layer table
         self, x: str, channels: int, width: int, bins: int, stage: str, count: int
     ) -> tuple[str, int]:
         for block in range(count):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from reports import words
 from reports.table import races
 from results.intervals import MIN_PROCESSES
-from results.noise import Noise
-from results.summary import CellSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from results.noise import Noise
+    from results.summary import CellSummary
 
 # Below this many independent samples no two-sided 95 % interval for p99 exists.
 P99_SAMPLES = 368
@@ -69,7 +73,9 @@ def _figures(cell: CellSummary) -> str:
         parts.append(f"p99 unknown ({cell.samples} samples, at least 100 needed)")
     elif cell.p99_ci_ms is None:
         worth = f"{cell.effective_samples:.0f}" if cell.effective_samples is not None else "too few"
-        parts.append(f"p99 {words.milliseconds(cell.p99_ms)} (no interval: worth {worth} samples, {P99_SAMPLES} needed)")
+        parts.append(
+            f"p99 {words.milliseconds(cell.p99_ms)} (no interval: worth {worth} samples, {P99_SAMPLES} needed)"
+        )
     else:
         low, high = cell.p99_ci_ms
         parts.append(f"p99 {words.milliseconds(cell.p99_ms)} ({words.digits(low)} to {words.digits(high)})")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from results.noise import noise
-from results.runfile import RunFile
 from results.summary import CellSummary, summarise
+
+if TYPE_CHECKING:
+    from results.runfile import RunFile
 
 # Fields of a cell's specification that stand beside its figures.
 SPEC_KEYS = ("model", "form", "runtime", "layout", "threads", "options")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -11,7 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import words
-from results.summary import CellSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from results.summary import CellSummary
 
 Race = tuple[str, str, int]
 
@@ -47,8 +51,7 @@ def _table(key: Race, cells: Sequence[CellSummary]) -> RenderableType:
         name = f"{words.runtime(cell)} {cell.spec['form']} {words.layout(cell)}"
         if cell.status != "ok":
             parts.append(Text.assemble(("  " + cell.status.upper(), "bold red"), f" {name}: {cell.reason}"))
-        for note in cell.notes:
-            parts.append(Text(f"  note: {name}: {note}", style="dim"))
+        parts += [Text(f"  note: {name}: {note}", style="dim") for note in cell.notes]
     return Group(*parts)
 
 

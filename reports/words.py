@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from results.summary import CellSummary
+if TYPE_CHECKING:
+    from results.summary import CellSummary
 
 NOTHING = "–"
 

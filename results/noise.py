@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results.record import Record
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from results.record import Record
 
 # Thresholds chosen by us. A process counts as disturbed when others took this share of all
 # processors' time while it was timed, or when its median lies this far from its cell's.

@@ -12,27 +12,29 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from results.errors import RunFileError
 from results.record import Record
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x52544631  # "RTF1"
-SCHEMA = """
-CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE cell (id TEXT PRIMARY KEY, position INTEGER NOT NULL, spec TEXT NOT NULL,
-                   status TEXT, reason TEXT);
-CREATE TABLE process (cell TEXT NOT NULL REFERENCES cell (id), round INTEGER NOT NULL,
-                      status TEXT NOT NULL, reason TEXT NOT NULL, started_at TEXT NOT NULL,
-                      facts TEXT NOT NULL, wall_ns BLOB NOT NULL, cpu_ns BLOB NOT NULL,
-                      warmup INTEGER NOT NULL, PRIMARY KEY (cell, round));
-"""
+SCHEMA = (
+    "CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE cell (id TEXT PRIMARY KEY, position INTEGER NOT NULL, spec TEXT NOT NULL, status TEXT, reason TEXT)",
+    (
+        "CREATE TABLE process (cell TEXT NOT NULL REFERENCES cell (id), round INTEGER NOT NULL, "
+        "status TEXT NOT NULL, reason TEXT NOT NULL, started_at TEXT NOT NULL, facts TEXT NOT NULL, "
+        "wall_ns BLOB NOT NULL, cpu_ns BLOB NOT NULL, warmup INTEGER NOT NULL, PRIMARY KEY (cell, round))"
+    ),
+)
 
 
 class RunFile:
@@ -64,15 +66,7 @@ class RunFile:
                 "name a folder you can write to with --results DIR"
             ) from None
         run = cls._open(path, descriptor)
-        with run._writing():
-            run._db.executescript(
-                f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}"
-            )
-            run._db.executemany("INSERT INTO run VALUES (?, ?)", [(k, json.dumps(v)) for k, v in facts.items()])
-            run._db.executemany(
-                "INSERT INTO cell VALUES (?, ?, ?, NULL, NULL)",
-                [(name, position, json.dumps(spec)) for position, (name, spec) in enumerate(cells.items())],
-            )
+        run.fill(facts, cells)
         return run
 
     @classmethod
@@ -135,14 +129,29 @@ class RunFile:
             os.close(self._lock)
             self._lock = None
 
+    def fill(self, facts: Mapping[str, Any], cells: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make the tables of a new, empty file, all or nothing."""
+        with self._writing():
+            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            for statement in SCHEMA:
+                self._db.execute(statement)
+            self._db.executemany("INSERT INTO run VALUES (?, ?)", [(k, json.dumps(v)) for k, v in facts.items()])
+            self._db.executemany(
+                "INSERT INTO cell VALUES (?, ?, ?, NULL, NULL)",
+                [(name, position, json.dumps(spec)) for position, (name, spec) in enumerate(cells.items())],
+            )
+
     def facts(self) -> dict[str, Any]:
         """The ``run`` table."""
         with self._reading():
             return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM run")}
 
     def cells(self) -> dict[str, dict[str, Any]]:
-        """Specification of every cell in the plan's order, with ``status`` and ``reason`` where one
-        was given to the cell as a whole."""
+        """Specification of every cell in the plan's order, with what was said of it as a whole.
+
+        ``status`` and ``reason`` are None unless the cell cannot be measured at all.
+        """
         query = "SELECT id, spec, status, reason FROM cell ORDER BY position"
         with self._reading():
             return {
@@ -226,7 +235,7 @@ class RunFile:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            self._db.execute("BEGIN IMMEDIATE") if not self._db.in_transaction else None
+            self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
         except sqlite3.Error as error:

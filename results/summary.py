@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from results.intervals import Interval, geometric_mean_interval, tail_quantile
 from results.ranking import rank
-from results.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from results.record import Record
 
 # Below this share of the time, left and right did not really run side by side.
 OVERLAP_LEAST = 0.5
@@ -239,4 +242,3 @@ def _scaled(value: float | None, factor: float) -> float | None:
 
 def _pair(interval: Interval | None) -> tuple[float, float] | None:
     return None if interval is None else (interval.low * 1e-6, interval.high * 1e-6)
-

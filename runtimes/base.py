@@ -18,17 +18,19 @@ An adapter owes:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from runtimes.installed import Probe, probe_distributions
-from runtimes.options import Option, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
+
+    from runtimes.options import Option, Value
 
     Array = NDArray[np.generic]
 

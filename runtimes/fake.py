@@ -11,7 +11,6 @@ import os
 import random
 import sys
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from runtimes.base import Facts, Request, Runtime, Session
@@ -20,6 +19,8 @@ from runtimes.installed import Probe
 from runtimes.options import Option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runtimes.base import Array
 
 VERSION = "1"
@@ -114,10 +115,10 @@ class FakeSession(Session):
         return Facts("bf16" if self._mode == "bf16" else "fp32", "cpu", {"calls": self._calls})
 
     def _answer(self, feeds: dict[str, Array]) -> list[Array]:
-        right: list[Array] = [answer.copy() for answer in self._evaluator.run(self._names, feeds)]
+        right: list[Any] = [answer.copy() for answer in self._evaluator.run(self._names, feeds)]
         late = self._calls > LATE
         if self._mode == "wrong" or (self._mode == "late-wrong" and late):
-            return [answer + answer.dtype.type(1) if answer.dtype.kind == "f" else answer for answer in right]
+            return [answer + 1 if answer.dtype.kind == "f" else answer for answer in right]
         if self._mode == "bf16":
             return [_to_bf16(answer) for answer in right]
         if self._mode == "stale" or (self._mode == "late-stale" and late):

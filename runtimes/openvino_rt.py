@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from runtimes.base import Facts, Request, Runtime, Session
@@ -11,6 +10,8 @@ from runtimes.errors import engine_error
 from runtimes.options import Option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runtimes.base import Array
 
 # Asked for nothing, OpenVINO computes in bf16 wherever the chip has instructions for it, so the

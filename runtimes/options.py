@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 Value = str | int | float | bool
 
@@ -59,8 +62,8 @@ class Option:
         if isinstance(given, bool):
             return None
         try:
-            return kind(given)  # type: ignore[call-overload, no-any-return]  # kind is int, float or str
-        except (TypeError, ValueError):
+            return kind(str(given))
+        except ValueError:
             return None
 
 

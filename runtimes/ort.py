@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from runtimes.base import Facts, Request, Runtime, Session
 from runtimes.errors import engine_error
 from runtimes.options import Option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runtimes.base import Array
 
 LEVELS = {
@@ -28,7 +29,7 @@ class OrtCpu(Runtime):
     title = "ONNX Runtime, CPU"
     distributions = ("onnxruntime",)
     install = "pip install 'rtfloor[cpu]'"
-    options = (
+    options: ClassVar[tuple[Option, ...]] = (
         Option("precision", "fp32", "arithmetic: the graph's own float32", ("fp32",)),
         Option("graph_optimization_level", "all", "how far the graph is rewritten on load", tuple(LEVELS)),
         Option("execution_mode", "sequential", "nodes one by one, or side by side", ("sequential", "parallel")),
@@ -68,9 +69,7 @@ class OrtCpu(Runtime):
         settings.intra_op_num_threads = request.threads
         settings.inter_op_num_threads = request.threads if given["execution_mode"] == "parallel" else 1
         mode = ort.ExecutionMode
-        settings.execution_mode = (
-            mode.ORT_PARALLEL if given["execution_mode"] == "parallel" else mode.ORT_SEQUENTIAL
-        )
+        settings.execution_mode = mode.ORT_PARALLEL if given["execution_mode"] == "parallel" else mode.ORT_SEQUENTIAL
         settings.graph_optimization_level = getattr(
             ort.GraphOptimizationLevel, LEVELS[str(given["graph_optimization_level"])]
         )

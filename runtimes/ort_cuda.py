@@ -6,14 +6,16 @@ Not yet run on hardware.
 from __future__ import annotations
 
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runtimes.base import Request, Session
 from runtimes.errors import UnavailableError
 from runtimes.installed import Probe
 from runtimes.nvidia import gpu_names
 from runtimes.options import Option
 from runtimes.ort import OrtCpu
+
+if TYPE_CHECKING:
+    from runtimes.base import Request, Session
 
 
 class OrtCuda(OrtCpu):

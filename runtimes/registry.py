@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from runtimes.base import Runtime
 from runtimes.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GROUP = "rtfloor.runtimes"
 BUILT_IN = {

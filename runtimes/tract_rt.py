@@ -8,7 +8,6 @@ binding releases the interpreter lock while it does, so two sessions do run side
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from runtimes.base import Facts, Request, Runtime, Session, Tensor
@@ -16,6 +15,8 @@ from runtimes.errors import engine_error
 from runtimes.options import Option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runtimes.base import Array
 
 DTYPES = {"float32": "f32", "float64": "f64", "float16": "f16", "bool": "bool"} | {

@@ -46,11 +46,19 @@ def plan_flags(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--form", "forms", **several, help="Form of the model, such as raw or ln; repeatable."),
         click.option("--runtime", "runtimes", **several, help="Runtime, such as ort-cpu; repeatable."),
         click.option(
-            "--layout", "layouts", type=click.Choice(list(LAYOUTS)), **several, help="How stereo is laid out; repeatable."
+            "--layout",
+            "layouts",
+            type=click.Choice(list(LAYOUTS)),
+            **several,
+            help="How stereo is laid out; repeatable.",
         ),
         click.option("--threads", **several, metavar="N|all", help="Thread budget of a cell; repeatable."),
         click.option(
-            "--option", "options", **several, metavar="[RUNTIME.]KEY=VALUE", help="Runtime option; repeat a KEY to sweep it."
+            "--option",
+            "options",
+            **several,
+            metavar="[RUNTIME.]KEY=VALUE",
+            help="Runtime option; repeat a KEY to sweep it.",
         ),
         click.option(
             "--profile",
@@ -61,7 +69,9 @@ def plan_flags(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--cpus", metavar="LIST", default=None, help="Run workers on these CPUs only, such as 0,2."),
         click.option("--shape", "shapes", **several, metavar="INPUT=1,2,3", help="Sizes of a dynamic input."),
-        click.option("--input", "inputs", **several, metavar="INPUT=SPEC", help="Number, LO..HI, or .npy file to feed."),
+        click.option(
+            "--input", "inputs", **several, metavar="INPUT=SPEC", help="Number, LO..HI, or .npy file to feed."
+        ),
         click.option("--state", "states", **several, metavar="INPUT=OUTPUT", help="Output fed back on the next call."),
         click.option("--audio-seconds", type=float, default=None, help="Audio answered for by one call, seconds."),
         click.option("--frames", type=float, default=None, help="Frames per call; with --hop and --sample-rate."),
@@ -119,7 +129,9 @@ class PlanFlags:
         """
         names, specs = self._models()
         if self.suite is None and not names:
-            raise UserError("say what to measure: a suite such as 'cpu', or --model NAME|FILE; 'rtfloor list cpu' shows one")
+            raise UserError(
+                "say what to measure: a suite such as 'cpu', or --model NAME|FILE; 'rtfloor list cpu' shows one"
+            )
         suite = load_suite(self.suite) if self.suite is not None else default_suite(names)
         if not specs and self._says_something_about_a_file():
             raise UserError(
@@ -144,7 +156,9 @@ class PlanFlags:
     def _models(self) -> tuple[list[str], dict[str, ModelSpec]]:
         files = [text for text in self.models if _is_file(text)]
         if len(files) > 1 and self._says_something_about_a_file():
-            raise UserError("flags that describe a file need exactly one --model FILE; describe several in a suite file")
+            raise UserError(
+                "flags that describe a file need exactly one --model FILE; describe several in a suite file"
+            )
         names: list[str] = []
         specs: dict[str, ModelSpec] = {}
         for text in self.models:

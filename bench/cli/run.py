@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.flags import PlanFlags, json_flag, plan_flags, results_flag
 from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -30,13 +32,20 @@ Exit codes: 0 measured; 1 nothing was right; 2 bad input; 4 no chosen runtime ca
 @results_flag
 @json_flag
 @click.option("--resume", metavar="RUN", default=None, help="Go on with a run that was stopped or killed.")
-@click.option("--time", "budget_s", type=click.FloatRange(min=0), default=None, help="Time budget, seconds; default: the profile's.")
+@click.option(
+    "--time",
+    "budget_s",
+    type=click.FloatRange(min=0),
+    default=None,
+    help="Time budget, seconds; default: the profile's.",
+)
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=None, help="Most seconds for one process.")
 @click.option("--memory-limit", metavar="SIZE", default=None, help="Most memory for one process, such as 4G.")
 @click.option("--seed", type=int, default=None, help="Fixes the random order of cells.")
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     *,
     results: Path | None,
     as_json: bool,
@@ -65,7 +74,9 @@ def run(
     chosen = PlanFlags(**flags)
     if resume is not None:
         if chosen.suite is not None or _changed(context):
-            raise UserError("--resume goes on with the plan in the run file; it takes no suite and no flags that change one")
+            raise UserError(
+                "--resume goes on with the plan in the run file; it takes no suite and no flags that change one"
+            )
         outcome = campaign.resume(resume, settings)
     else:
         outcome = campaign.start(chosen.plan(), chosen.profile, chosen.cpu_list(), settings)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.flags import json_flag, results_flag
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from models.card import Card, Port
 from runtimes.base import Request, Tensor
+
+if TYPE_CHECKING:
+    from models.card import Card, Port
 
 
 def engine_request(request: dict[str, Any], card: Card) -> Request:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench import disturbance
 from bench.check import Checker
@@ -20,6 +19,9 @@ from bench.warmup import is_steady, warmup_samples
 from models.card import Card
 from models.oracle_file import load_oracle
 from runtimes import registry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # A budget is broken only when more threads than it ran and together they got more processor
 # time than it: a pool's sleeping helpers do not count.

@@ -7,9 +7,8 @@ evaluators differ, nobody can be called wrong, and the oracle says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,15 @@ from numpy.typing import NDArray
 from bench.tasks.common import engine_request
 from models.card import Card
 from models.compare import compare, verdict
-from models.oracle_file import load_oracle
 from models.inputs import initial_state
 from models.oracle import write_oracle
+from models.oracle_file import load_oracle
 from models.reference import ReferenceUnsupported
 from runtimes import registry
 from runtimes.options import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Feeds = dict[str, NDArray[np.generic]]
 FALLBACK = "ort-cpu"
