@@ -54,6 +54,8 @@ class Card:
         nodes: nodes, those of subgraphs included.
         operators: how often each operator occurs; those outside the standard carry their domain.
         opset: version of the standard operator set.
+        precision: the coarsest arithmetic that the graph itself asks for: ``fp32``, ``fp16``,
+            ``int8`` or ``int4``. No engine can be held to more than that.
         signal: kind of seeded input, see :mod:`models.inputs`.
         constants: input name -> what replaces its seeded values, see :mod:`models.inputs`.
         warnings: full sentences for the user.
@@ -74,6 +76,7 @@ class Card:
     operators: dict[str, int]
     opset: int
     signal: str
+    precision: str = "fp32"
     constants: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 _FIXED_NAME = "fixed-sizes.onnx"
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+_INT4 = {onnx.TensorProto.INT4, onnx.TensorProto.UINT4}
+# QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, QLinearConv, ConvInteger, QAttention, …
+_QUANTISED = re.compile(r"Quantize|Integer|(^|::)(QLinear|QGemm|QAttention|DynamicQuant)")
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
 
@@ -187,7 +191,22 @@ def _contents(model: onnx.ModelProto) -> dict[str, Any]:
         f"{n.domain}::{n.op_type}" if n.domain not in {"", "ai.onnx"} else n.op_type for n in _nodes(model.graph)
     )
     opset = max((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), default=0)
-    return {"nodes": counts.total(), "operators": dict(sorted(counts.items())), "opset": opset}
+    return {
+        "nodes": counts.total(),
+        "operators": dict(sorted(counts.items())),
+        "opset": opset,
+        "precision": _precision(model, set(counts)),
+    }
+
+
+def _precision(model: onnx.ModelProto, operators: set[str]) -> str:
+    types = {tensor.data_type for tensor in tensors(model)}
+    if types & _INT4 or any(name.endswith("MatMulNBits") for name in operators):
+        return "int4"
+    if any(_QUANTISED.search(name) for name in operators):
+        return "int8"
+    types |= {value.type.tensor_type.elem_type for value in model.graph.input}
+    return "fp16" if onnx.TensorProto.FLOAT16 in types else "fp32"
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

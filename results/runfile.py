@@ -79,7 +79,11 @@ class RunFile:
         if not path.is_file():
             raise RunFileError(f"there is no run file {path}; 'rtfloor show' lists the ones there are")
         try:
-            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+            # A writer that was killed in mid-commit leaves a journal that the next to open the file
+            # rolls back, so a file that we may write is opened for writing, and then never written.
+            mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
+            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)
+            connection.execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
             raise RunFileError(f"run file {path} cannot be opened: {error}") from None
         run = cls(path, connection, None)

@@ -39,6 +39,7 @@ def engine_error(doing: str, error: BaseException) -> EngineError:
         error: what the engine raised.
     """
     # Places in the engine's own source tell its developers something, and nobody else.
-    text = _SOURCE_PLACES.sub("", " ".join(str(error).split()))[:400] or type(error).__name__
+    complaint = re.split(r"stack backtrace:", str(error), maxsplit=1, flags=re.IGNORECASE)[0]
+    text = _SOURCE_PLACES.sub("", " ".join(complaint.split()))[:400] or type(error).__name__
     kind = UnsupportedError if any(hint in text.lower() for hint in _UNSUPPORTED_HINTS) else EngineError
     return kind(f"{doing}: {text}")

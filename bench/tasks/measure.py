@@ -60,7 +60,7 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
         }
         stated = str(request["options"].get("precision", "default"))
         facts = sessions[0].facts()
-        precision = facts.precision if stated == "default" else stated
+        precision = "+".join({facts.precision if stated == "default" else stated, cards[0].precision})
         reply = {
             "phases_ns": phases,
             "precision_asked": stated,

@@ -85,7 +85,7 @@ def _dispute(card: Card, path: Path, second: Callable[[Feeds], list[NDArray[np.g
                 return ""
             error = compare(answer, got, card.output_names)
             subject = f"{card.name}/{card.form}, input {number}"
-            text = verdict(error, "fp32", "the reference evaluator", subject=subject)
+            text = verdict(error, card.precision, "the reference evaluator", subject=subject)
             if text:
                 return f"the reference evaluator and {FALLBACK_TITLE} disagree, so no answer can be judged: {text}"
             state = {name: got[positions[source]] for name, source in card.states.items()}
