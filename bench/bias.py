@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bench import paths
 from bench.plan import Cell, ModelSpec, Plan
 from bench.prepare import Preparer, Ready
@@ -73,7 +75,8 @@ def bias(model: str, form: str, rounds: int, seconds: float) -> Bias:
     """Measure one model in ``rounds`` interleaved pairs of fresh processes.
 
     Args:
-        model, form: a zoo model with one input.
+        model: a zoo model with one input.
+        form: one of its forms.
         rounds: pairs, at least 3; their order alternates.
         seconds: timed part of each process.
     """
@@ -114,12 +117,10 @@ def _harness(preparer: Preparer, cell: Cell, ready: Ready, seconds: float) -> fl
     record = to_record(cell.id, 0, "", 0.0, spawn(request, ready.environment, 120.0))
     if record.status != "ok":
         raise SystemExit(f"the harness could not measure {cell.id}: {record.reason}")
-    return statistics.median(record.settled_ns.tolist())
+    return float(np.median(record.settled_ns))
 
 
 def _bare(ready: Ready, seconds: float) -> float:
-    import numpy as np
-
     inputs, _ = load_oracle(Path(ready.oracle))
     (values,) = inputs[0][0].values()
     file = paths.cache() / "bias-input.npy"
@@ -139,8 +140,9 @@ def main() -> None:
         extra_us = (found.harness_ns - found.bare_ns) / 1e3
         low, high = found.interval.low * 100, found.interval.high * 100
         sys.stdout.write(
-            f"{model}/{form} on {RUNTIME}, 1 thread, {rounds} interleaved pairs: bare loop {found.bare_ns / 1e3:.2f} µs, "
-            f"harness {extra_us:+.2f} µs, {found.share * 100:+.2f} % (95 % interval of the mean {low:+.2f} to {high:+.2f} %)\n"
+            f"{model}/{form} on {RUNTIME}, 1 thread, {rounds} interleaved pairs: "
+            f"bare loop {found.bare_ns / 1e3:.2f} µs, harness {extra_us:+.2f} µs, {found.share * 100:+.2f} % "
+            f"(95 % interval of the mean {low:+.2f} to {high:+.2f} %)\n"
         )
 
 

@@ -25,6 +25,7 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parent.parent
 # A worker that has answered gets this long to tear its engine down.
 FAREWELL_S = 10.0
+STACKS_S = 0.5
 TAIL_BYTES = 4000
 HEADER = struct.Struct("<Q")
 MEMORY_WORDS = ("bad_alloc", "bad allocation", "memoryerror", "out of memory", "cannot allocate memory")
@@ -103,6 +104,8 @@ def _converse(
     raw = _read_frame(process, reply.fileno(), deadline)
     if raw is None:
         timed_out = time.monotonic() >= deadline and process.poll() is None
+        if timed_out:
+            _ask_for_stacks(process)
         _kill_group(process)
         status = process.wait()
         tail = _tail(output)
@@ -144,6 +147,14 @@ def _read_frame(process: subprocess.Popen[bytes], descriptor: int, deadline: flo
             process.wait()
             return None
         buffer += piece
+
+
+def _ask_for_stacks(process: subprocess.Popen[bytes]) -> None:
+    """Let a worker that hangs print where, before it is killed."""
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGUSR1)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STACKS_S)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

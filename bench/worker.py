@@ -10,13 +10,14 @@ import time
 
 BORN_NS = time.perf_counter_ns()
 
-import importlib  # noqa: E402  # the clock is read before anything else
-import json  # noqa: E402
-import os  # noqa: E402
-import signal  # noqa: E402
-import struct  # noqa: E402
-import sys  # noqa: E402
-from typing import Any  # noqa: E402
+import faulthandler  # the clock is read before anything else
+import importlib  # the clock is read before anything else
+import json
+import os
+import signal
+import struct
+import sys
+from typing import Any
 
 TASKS = {
     "prepare": "bench.tasks.prepare",
@@ -34,6 +35,10 @@ def main() -> None:
     os.set_inheritable(reply, False)
     parent = os.getppid()
     _die_with_parent(parent)
+    # A crash and a hang (the parent asks before it kills) leave the Python stack of every thread
+    # in the captured output, which is often the only hint there is.
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     request = json.loads(sys.stdin.buffer.read())
     if affinity := request.get("affinity"):
         os.sched_setaffinity(0, affinity)
@@ -50,7 +55,7 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
     try:
         task = importlib.import_module(TASKS[request["task"]])
         body: dict[str, Any] = task.serve(request)
-    except Exception as error:  # noqa: BLE001  # whatever an engine raises becomes a row with its reason
+    except Exception as error:  # whatever an engine raises becomes a row with its reason
         return _failure(error, request)
     return {"status": "ok", "reason": "", **body}
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from results.intervals import log_ratio_interval
-from results.student import check_confidence
+import numpy as np
+
+from results.moderation import fit_prior
+from results.student import check_confidence, t_quantile
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+ROUNDS_LEAST = 2
 
 
 def rank(cells: Mapping[str, Mapping[int, float]], confidence: float = 0.95) -> dict[str, int]:
@@ -26,6 +31,9 @@ def rank(cells: Mapping[str, Mapping[int, float]], confidence: float = 0.95) -> 
     neighbours that tie with each other may bear different ranks, and that a slower but noisier
     cell may share a rank that a faster, steadier one is shown not to deserve.
 
+    A cell is compared with a leader over the rounds they have in common, which cancels what a
+    round did to both: t on the log ratios, their spread steadied by that of the other cells
+    (:mod:`results.moderation`), without which three rounds could not tell a factor of ten.
     Intervals are corrected for all k(k-1)/2 pairs (Bonferroni; Dunn 1961) and not for the k-1
     comparisons with a leader alone: the data choose the leader, and the fastest of many equal
     cells is the luckiest (Tukey 1953; Hsu 1996, *Multiple Comparisons*).
@@ -45,15 +53,48 @@ def rank(cells: Mapping[str, Mapping[int, float]], confidence: float = 0.95) -> 
     check_confidence(confidence)
     pairs = len(cells) * (len(cells) - 1) // 2
     corrected = 1.0 - (1.0 - confidence) / max(1, pairs)
-    remaining = sorted(cells, key=lambda cell: (_log_mean(cell, cells[cell]), cell))
+    means = {cell: _log_mean(cell, medians) for cell, medians in cells.items()}
+    remaining = sorted(cells, key=lambda cell: (means[cell], cell))
+    everyone = list(remaining)
     ranks: dict[str, int] = {}
     while remaining:
         leader = remaining[0]
         place = len(ranks) + 1
-        apart = {cell for cell in remaining[1:] if _slower(cells[cell], cells[leader], corrected)}
-        ranks |= {cell: place for cell in remaining if cell not in apart}
-        remaining = [cell for cell in remaining if cell in apart]
+        # The spreads of all cells beside this leader steady each other, those already placed too.
+        beside = {cell: _differences(cells[cell], cells[leader]) for cell in everyone if cell != leader}
+        apart = _slower({cell: found for cell, found in beside.items() if found is not None}, corrected)
+        ranks |= {cell: place for cell in remaining if cell == leader or cell not in apart}
+        remaining = [cell for cell in remaining[1:] if cell in apart]
     return ranks
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """Log ratios of a cell over a leader: their mean, variance, and number."""
+
+    mean: float
+    variance: float
+    rounds: int
+
+
+def _differences(cell: Mapping[int, float], leader: Mapping[int, float]) -> _Difference | None:
+    common = cell.keys() & leader.keys()
+    if len(common) < ROUNDS_LEAST:
+        return None
+    logs = np.array([math.log(cell[number] / leader[number]) for number in sorted(common)])
+    return _Difference(float(logs.mean()), float(logs.var(ddof=1)), len(logs))
+
+
+def _slower(beside: Mapping[str, _Difference], confidence: float) -> set[str]:
+    """Cells whose log ratio to the leader lies above 0 with its whole interval."""
+    prior = fit_prior([one.variance for one in beside.values()], [one.rounds - 1.0 for one in beside.values()])
+    apart = set()
+    for cell, one in beside.items():
+        variance, df = prior.moderate(one.variance, one.rounds - 1.0)
+        half = t_quantile(0.5 + confidence / 2, df) * math.sqrt(variance / one.rounds)
+        if one.mean - half > 0:
+            apart.add(cell)
+    return apart
 
 
 def _log_mean(cell: str, medians: Mapping[int, float]) -> float:
@@ -63,8 +104,3 @@ def _log_mean(cell: str, medians: Mapping[int, float]) -> float:
         if not 0.0 < median < math.inf:
             raise ValueError(f"cell {cell}, round {number}: the median is {median}; it must be positive and finite")
     return sum(map(math.log, medians.values())) / len(medians)
-
-
-def _slower(cell: Mapping[int, float], leader: Mapping[int, float], confidence: float) -> bool:
-    ratio = log_ratio_interval(cell, leader, confidence)
-    return ratio is not None and ratio[1].low > 1.0

@@ -14,10 +14,34 @@ import pytest
 from conftest import ROOT, Cli, cells, tiny_model
 from onnx import TensorProto, helper
 
-KEYS = (
-    "cell model form runtime version layout threads options status reason p50_ms p50_ci_ms p90_ms p99_ms p99_ci_ms "
-    "rtf x_realtime audio_s cold_ms rss_peak_mb max_abs_error snr_db threads_used samples processes rank"
-).split()
+KEYS = [
+    "cell",
+    "model",
+    "form",
+    "runtime",
+    "version",
+    "layout",
+    "threads",
+    "options",
+    "status",
+    "reason",
+    "p50_ms",
+    "p50_ci_ms",
+    "p90_ms",
+    "p99_ms",
+    "p99_ci_ms",
+    "rtf",
+    "x_realtime",
+    "audio_s",
+    "cold_ms",
+    "rss_peak_mb",
+    "max_abs_error",
+    "snr_db",
+    "threads_used",
+    "samples",
+    "processes",
+    "rank",
+]
 HEAVY = ("numpy", "onnx", "rich", "onnxruntime", "openvino", "tvm", "tract", "torch", "sqlite3")
 
 
@@ -189,7 +213,9 @@ def test_doctor_names_what_mends_a_missing_runtime(cli: Cli) -> None:
 def test_openvino_asked_for_fp32_runs_fp32_and_bf16_is_judged_as_bf16(cli: Cli) -> None:
     pytest.importorskip("openvino")
     options = [word for name in ("fp32", "bf16", "default") for word in ("--option", f"precision={name}")]
-    result = cli("run", "--model", "rt48", "--form", "ln", "--runtime", "openvino", *options, "--profile", "smoke", "--json")
+    result = cli(
+        "run", "--model", "rt48", "--form", "ln", "--runtime", "openvino", *options, "--profile", "smoke", "--json"
+    )
     found = {cell["precision_asked"]: cell for cell in cells(result).values()}
     assert found["fp32"]["precision_ran"] == "fp32"
     assert found["fp32"]["status"] == "ok"
@@ -217,7 +243,9 @@ def test_a_real_engine_that_lowers_precision_behind_our_back_is_wrong(cli: Cli, 
         "        return super().load(replace(request, options={**request.options, 'precision': 'default'}))\n"
     )
     environment = {"PYTHONPATH": f"{ROOT}{os.pathsep}{package}"}
-    result = cli("run", "--model", "rt48", "--form", "ln", "--runtime", "sly", "--profile", "smoke", "--json", env=environment)
+    result = cli(
+        "run", "--model", "rt48", "--form", "ln", "--runtime", "sly", "--profile", "smoke", "--json", env=environment
+    )
     (cell,) = cells(result).values()
     assert cell["precision_asked"] == "fp32"
     if cell["precision_ran"] == "bf16":

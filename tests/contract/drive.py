@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -24,6 +23,9 @@ from runtimes.base import Request, Runtime, Session, Tensor
 from runtimes.errors import EngineError, UnsupportedError
 from runtimes.options import resolve
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 Array = NDArray[Any]
 DTYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "bool": TensorProto.BOOL}
 
@@ -31,7 +33,9 @@ DTYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "bool": Tens
 class Case:
     """One tiny model with two sets of inputs."""
 
-    def __init__(self, name: str, nodes: list[Any], inputs: dict[str, Array], outputs: dict[str, Any], weights: Any = ()):
+    def __init__(
+        self, name: str, nodes: list[Any], inputs: dict[str, Array], outputs: dict[str, Any], weights: Any = ()
+    ):
         self.name, self.inputs = name, inputs
         self.outputs = {key: Tensor(key, tuple(shape), dtype) for key, (shape, dtype) in outputs.items()}
         graph = helper.make_graph(
