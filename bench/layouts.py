@@ -190,7 +190,7 @@ class Par(_Two):
             begin = clock()
             try:
                 self._outputs = self._right(feeds)
-            except BaseException as error:  # raised again on the caller's thread
+            except BaseException as error:  # noqa: BLE001  # raised again on the caller's thread
                 self._error = error
             self._span = (begin, clock())
             self._done.release()

@@ -10,8 +10,9 @@ import time
 
 BORN_NS = time.perf_counter_ns()
 
-import faulthandler  # the clock is read before anything else
-import importlib  # the clock is read before anything else
+# ruff would sort these above the clock, which is read before anything else.
+import faulthandler
+import importlib
 import json
 import os
 import signal
@@ -55,7 +56,7 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
     try:
         task = importlib.import_module(TASKS[request["task"]])
         body: dict[str, Any] = task.serve(request)
-    except Exception as error:  # whatever an engine raises becomes a row with its reason
+    except Exception as error:  # noqa: BLE001  # whatever an engine raises becomes a row with its reason
         return _failure(error, request)
     return {"status": "ok", "reason": "", **body}
 

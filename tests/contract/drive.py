@@ -10,7 +10,7 @@ import json
 import sys
 import threading
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -35,7 +35,7 @@ class Case:
 
     def __init__(
         self, name: str, nodes: list[Any], inputs: dict[str, Array], outputs: dict[str, Any], weights: Any = ()
-    ):
+    ) -> None:
         self.name, self.inputs = name, inputs
         self.outputs = {key: Tensor(key, tuple(shape), dtype) for key, (shape, dtype) in outputs.items()}
         graph = helper.make_graph(
@@ -163,8 +163,7 @@ def together(driver: Driver, case: Case) -> dict[str, Any]:
     errors: list[float] = []
 
     def call(session: Session, turn: int) -> None:
-        for _ in range(30):
-            errors.append(_error([np.asarray(o) for o in session.run(case.feeds(turn))], right[turn]))
+        errors.extend(_error([np.asarray(o) for o in session.run(case.feeds(turn))], right[turn]) for _ in range(30))
 
     right = [case.right(0), case.right(1)]
     threads = [threading.Thread(target=call, args=(session, turn)) for turn, session in enumerate(sessions)]
