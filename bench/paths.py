@@ -6,18 +6,19 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-import platformdirs
-
 from bench.errors import UserError
 
 
 def cache() -> Path:
     """Built models, right answers and compiled engines: can be deleted at any time between runs.
 
+    ``RTFLOOR_CACHE``, or ``rtfloor`` below ``XDG_CACHE_HOME`` or ``~/.cache``.
+
     Raises:
         UserError: it cannot be made.
     """
-    folder = Path(os.environ.get("RTFLOOR_CACHE") or platformdirs.user_cache_dir("rtfloor"))
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(os.environ.get("RTFLOOR_CACHE") or Path(base) / "rtfloor")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -6,69 +6,92 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from reports import words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import Console, RenderableType
 
     from results.summary import CellSummary
 
 Race = tuple[str, str, int]
+LEFT = ("runtime", "form", "layout")
+COLUMNS: dict[str, Callable[[CellSummary], str]] = {
+    "rank": lambda cell: str(cell.rank or words.NOTHING),
+    "runtime": words.runtime,
+    "form": lambda cell: str(cell.spec["form"]),
+    "layout": words.layout,
+    "threads": words.threads,
+    "p50": lambda cell: words.milliseconds(cell.p50_ms),
+    "±": words.spread,
+    "p90": lambda cell: words.milliseconds(cell.p90_ms),
+    "p99": lambda cell: words.milliseconds(cell.p99_ms),
+    "RTF ↓": lambda cell: words.NOTHING if cell.rtf is None else words.digits(cell.rtf),
+    "× real time ↑": lambda cell: words.NOTHING if cell.x_realtime is None else words.digits(cell.x_realtime),
+    "cold": lambda cell: words.milliseconds(cell.cold_ms),
+    "memory": lambda cell: words.NOTHING if cell.rss_peak_mb is None else f"{cell.rss_peak_mb:.0f} MB",
+    "error": words.error,
+}
+# What a narrow terminal does without, the first to go first.
+SPARED = ("memory", "p90", "error", "× real time ↑", "cold", "threads", "form")
 
 
 def races(cells: Sequence[CellSummary]) -> dict[Race, list[CellSummary]]:
-    """Cells by race, in the plan's order; ranked cells first, then those that have no time."""
+    """Cells by race; within one, ranked cells first, the fastest of a rank first, then the rest."""
     grouped: dict[Race, list[CellSummary]] = defaultdict(list)
     for cell in cells:
         grouped[cell.race].append(cell)
     return {key: sorted(group, key=_order) for key, group in grouped.items()}
 
 
-def tables(cells: Sequence[CellSummary]) -> RenderableType:
-    """All races, one table each."""
-    return Group(*(_table(key, group) for key, group in races(cells).items()))
+def tables(cells: Sequence[CellSummary], console: Console) -> RenderableType:
+    """All races, one table each, with as many columns as the console is wide."""
+    return Group(*(_block(key, group, console) for key, group in races(cells).items()))
 
 
 def _order(cell: CellSummary) -> tuple[float, float]:
     return (cell.rank or float("inf"), cell.p50_ms or float("inf"))
 
 
-def _table(key: Race, cells: Sequence[CellSummary]) -> RenderableType:
-    table = Table(title=words.race(key), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("rank", "runtime", "form", "layout"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "rank" else "left")
-    for name in ("threads", "p50", "±", "p90", "p99", "RTF ↓", "× real time ↑", "cold", "memory", "error"):
-        table.add_column(name, no_wrap=True, justify="right")
+def _block(key: Race, cells: Sequence[CellSummary], console: Console) -> RenderableType:
     timed = [cell for cell in cells if cell.status == "ok"]
-    for cell in timed:
-        table.add_row(*_row(cell), style="bold" if cell.rank == 1 else None)
-    parts: list[RenderableType] = [table] if timed else [Text(f"\n{words.race(key)}", style="bold")]
+    title = Text(f"\n{words.race(key)}", style="bold")
+    return Group(title, *([_fitting(timed, console)] if timed else []), *_remarks(cells))
+
+
+def _fitting(cells: Sequence[CellSummary], console: Console) -> Table:
+    names = list(COLUMNS)
+    unbounded = console.options.update(width=10_000)
+    for spared in (None, *SPARED):
+        names = [name for name in names if name != spared]
+        table = _table(cells, names)
+        if Measurement.get(console, unbounded, table).maximum <= console.width:
+            break
+    return table
+
+
+def _table(cells: Sequence[CellSummary], names: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        table.add_column(name, no_wrap=True, justify="left" if name in LEFT else "right")
     for cell in cells:
-        name = f"{words.runtime(cell)} {cell.spec['form']} {words.layout(cell)}"
+        table.add_row(*(COLUMNS[name](cell) for name in names), style="bold" if cell.rank == 1 else None)
+    return table
+
+
+def _remarks(cells: Sequence[CellSummary]) -> Iterator[Text]:
+    alike: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for cell in cells:
+        where = f"{cell.spec['form']} {words.layout(cell)}"
         if cell.status != "ok":
-            parts.append(Text.assemble(("  " + cell.status.upper(), "bold red"), f" {name}: {cell.reason}"))
-        parts += [Text(f"  note: {name}: {note}", style="dim") for note in cell.notes]
-    return Group(*parts)
-
-
-def _row(cell: CellSummary) -> list[str]:
-    return [
-        str(cell.rank or words.NOTHING),
-        words.runtime(cell),
-        str(cell.spec["form"]),
-        words.layout(cell),
-        words.threads(cell),
-        words.milliseconds(cell.p50_ms),
-        words.spread(cell),
-        words.milliseconds(cell.p90_ms),
-        words.milliseconds(cell.p99_ms),
-        words.NOTHING if cell.rtf is None else words.digits(cell.rtf),
-        words.NOTHING if cell.x_realtime is None else words.digits(cell.x_realtime),
-        words.milliseconds(cell.cold_ms),
-        words.NOTHING if cell.rss_peak_mb is None else f"{cell.rss_peak_mb:.0f} MB",
-        words.error(cell),
-    ]
+            alike[cell.status, words.runtime(cell), cell.reason or ""].append(where)
+        for note in cell.notes:
+            yield Text(f"  note: {words.runtime(cell)} {where}: {note}", style="dim")
+    for (status, runtime, reason), places in alike.items():
+        yield Text.assemble((f"  {status.upper()}", "bold red"), f" {runtime} ({', '.join(places)}): {reason}")

@@ -77,6 +77,12 @@ def noise(records: Iterable[Record]) -> Noise:
     return Noise(len(measured), foreign, steal, apart, widest, not bad, sentence)
 
 
+def undisturbed(record: Record) -> bool:
+    """Whether no counter shows that others took the processors while this process was timed."""
+    facts = record.facts.get("disturbance") or {}
+    return (facts.get("foreign") or 0.0) <= FOREIGN_MOST and (facts.get("steal") or 0.0) <= STEAL_MOST
+
+
 def _share(records: Sequence[Record], key: str, most: float) -> float | None:
     values = [record.facts["disturbance"][key] for record in records]
     known = [value for value in values if value is not None]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from results.intervals import Interval, geometric_mean_interval, tail_quantile
+from results.noise import undisturbed
 from results.ranking import rank
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def _standing(spec: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, 
     if overlaps and statistics.median(overlaps) < OVERLAP_LEAST:
         share = statistics.median(overlaps)
         return "failed", f"left and right did not run at the same time (they overlapped for {share:.0%} of a call)"
-    busy = _numbers(records, "parallelism")
+    # Only a process that had the machine to itself can show that an engine uses one processor.
+    busy = _numbers([record for record in records if undisturbed(record)], "parallelism")
     if overlaps and busy and statistics.median(busy) < PARALLELISM_LEAST:
         return "failed", f"left and right took turns on one processor ({statistics.median(busy):.2f} were busy)"
     return "ok", None
@@ -189,6 +191,8 @@ def _notes(records: Sequence[Record]) -> Iterable[str]:
     asked, ran = records[-1].facts.get("precision_asked"), records[-1].facts.get("precision_ran")
     if asked and ran and asked not in ("default", ran):
         yield f"asked for {asked}, ran {ran}"
+    if records[-1].facts.get("overlap") is not None and not any(map(undisturbed, records)):
+        yield "the machine was too busy to see whether left and right had a processor each"
     deaths = sum(1 for record in records if record.facts.get("exit", 0) != 0)
     if deaths:
         yield f"died while being torn down, after answering, in {deaths} of {len(records)} processes"

@@ -60,7 +60,7 @@ def present(path: Path, *, as_json: bool) -> None:
     console.print(headline(facts["plan"]["title"], noise(records), facts["status"]), markup=False)
     for warning in facts["warnings"]:
         console.print(f"warning: {warning}", markup=False)
-    console.print(tables(summaries))
+    console.print(tables(summaries, console))
     for line in answer(summaries):
         console.print(line, markup=False)
     console.print(f"run file: {path}  (again: rtfloor show {path})", markup=False, soft_wrap=True)
