@@ -50,7 +50,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Strict types, over the packages and the tests."""
+    """Strict types, over the packages."""
     session.install("-e", ".[dev]")
     session.run("mypy")
 

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -23,6 +23,7 @@ from bench.spawn import spawn
 from results.runfile import RunFile
 from results.summary import summarise
 from runtimes import registry
+from runtimes.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -121,6 +122,8 @@ def resume(text: str, settings: Settings) -> Ended:
         ready = {cell.id: preparer.ready(cell) for cell in plan.cells}
         _check_same(path, run.cells(), cell_specs(plan, ready), ready)
         run.set_fact("status", "running")
+        given = {"timeout_s": settings.timeout_s, "memory_bytes": settings.memory_bytes}
+        run.set_fact("limits", facts["limits"] | {key: value for key, value in given.items() if value is not None})
         return _measure(run, plan, profile, preparer, ready, watch)
 
 
@@ -128,7 +131,8 @@ def environment_facts() -> dict[str, Any]:
     """Versions of every package that could matter, and variables that change what an engine does."""
     wanted = {"numpy", "onnx", "rtfloor"}
     for name in registry.names():
-        wanted |= set(registry.get(name).distributions)
+        with suppress(UnavailableError):  # somebody's broken package has no say in this run
+            wanted |= set(registry.get(name).distributions)
     versions = {}
     for name in sorted(wanted):
         try:

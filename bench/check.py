@@ -71,8 +71,20 @@ class Checker:
         again; a stateful model's depend on all calls before, so it is asked again from the start.
         """
         if self._layout.stateful:
-            return self.verdict(self.answers()[1], precision, "after timing")
+            return self._infinite(last) or self.verdict(self.answers()[1], precision, "after timing")
         return self.verdict(last, precision, "while being timed")
+
+    def _infinite(self, last: Sequence[tuple[int, Any]]) -> str:
+        """A state that grows without end makes later calls compute on infinities, which can be faster."""
+        for number, outputs in last:
+            for answers in self._layout.answers(outputs):
+                for name, values in zip(self._card.output_names, answers, strict=True):
+                    if np.asarray(values).dtype.kind == "f" and not np.isfinite(values).all():
+                        return (
+                            f"while being timed: output {name!r} is no longer finite after {number + 1} calls: "
+                            "its states run away on these inputs; feed others with --input"
+                        )
+        return ""
 
     def worst(self) -> dict[str, Any] | None:
         """The largest error seen, as JSON values; None before any check."""

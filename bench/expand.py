@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 USER_FORMS = ("raw",)
+NOT_BY_DEFAULT = ("fake", "ort-cuda")
 
 
 @dataclass(frozen=True)
@@ -194,5 +195,14 @@ def check_option_flags(texts: Sequence[str], runtimes: Sequence[str]) -> None:
 
 def default_suite(models: Sequence[str]) -> Suite:
     """What ``run --model M`` spans without a suite: every form, every CPU runtime, mono, all CPUs."""
-    runtimes = tuple(name for name in registry.names() if name not in ("fake", "ort-cuda"))
-    return Suite("model", f"{', '.join(models)} on every CPU runtime", (Group(tuple(models), runtimes),))
+    runtimes = tuple(name for name in registry.names() if name not in NOT_BY_DEFAULT and _loads(name))
+    return Suite("model", f"{', '.join(models)}: which runtime answers soonest", (Group(tuple(models), runtimes),))
+
+
+def _loads(runtime: str) -> bool:
+    """Whether its own code can be imported: a broken package must not stand in everybody's way."""
+    try:
+        registry.get(runtime)
+    except UnavailableError:
+        return False
+    return True

@@ -164,6 +164,10 @@ class Par(_Two):
         self._thread.start()
         self.call = self._both
 
+    def begin(self) -> None:
+        super().begin()
+        self.overlap_ns = self.shorter_ns = 0
+
     def _both(self, pair: tuple[Feeds, Feeds]) -> tuple[Outputs, Outputs]:
         self._feeds = pair[1]
         self._go.release()

@@ -28,6 +28,9 @@ def model_spec(name: str, entry: Mapping[str, Any], where: str, folder: Path) ->
     """
     if not isinstance(entry.get("path"), str):
         raise UserError(f'{where} needs path = "model.onnx"')
+    for key in ("shapes", "states", "inputs"):
+        if not isinstance(entry.get(key, {}), dict):
+            raise UserError(f"{where}: {key} must be a table such as {key} = {{ x = ... }}, not {entry[key]!r}")
     shapes = {key: parse_shape(value, f"{where}, shapes.{key}") for key, value in entry.get("shapes", {}).items()}
     audio_s, audio = audio_seconds(entry, where)
     return ModelSpec(
@@ -35,10 +38,15 @@ def model_spec(name: str, entry: Mapping[str, Any], where: str, folder: Path) ->
         str((folder / entry["path"]).absolute()),
         shapes,
         {str(key): str(value) for key, value in entry.get("states", {}).items()},
-        {str(key): str(value) for key, value in entry.get("inputs", {}).items()},
+        {str(key): _value(str(value), folder) for key, value in entry.get("inputs", {}).items()},
         audio_s,
         audio,
     )
+
+
+def _value(text: str, folder: Path) -> str:
+    """What to feed; a ``.npy`` path is relative to the same folder as the model's."""
+    return str((folder / text).absolute()) if text.lower().endswith(".npy") else text
 
 
 def parse_shape(value: Any, where: str) -> tuple[int, ...]:
@@ -47,8 +55,8 @@ def parse_shape(value: Any, where: str) -> tuple[int, ...]:
     Raises:
         UserError: it is no list of positive whole numbers.
     """
-    items = [item for item in value.split(",") if item] if isinstance(value, str) else value
     try:
+        items = [item for item in value.split(",") if item] if isinstance(value, str) else list(value)
         shape = tuple(int(item) for item in items)
     except (TypeError, ValueError):
         shape = (0,)

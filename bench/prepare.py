@@ -92,7 +92,13 @@ class Preparer:
         called = self._card(cell.model, cell.form, cell.batch)
         if isinstance(called, str):
             return _not(ready, "unavailable", called)
-        oracle = self._oracle(single)
+        try:
+            oracle = self._oracle(single)
+        except UserError as error:
+            if len(self._plan.models) == 1:
+                raise
+            # The other models of this run can be judged all the same.
+            return _not(ready, "failed", str(error))
         if oracle["dispute"]:
             return _not(ready, "failed", oracle["dispute"])
         ready = Ready(

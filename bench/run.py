@@ -189,6 +189,7 @@ def cell_specs(plan: Plan, ready: Mapping[str, Ready]) -> dict[str, dict[str, An
             "version": prepared.version,
             "audio_s": card.get("audio_s"),
             "audio": card.get("audio"),
+            "users_file": plan.models[cell.model].path is not None,
             "model_sha256": card.get("sha256"),
             "called_sha256": called.get("sha256"),
             "nodes": card.get("nodes"),

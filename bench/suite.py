@@ -129,6 +129,13 @@ def _group(entry: Any, where: str) -> Group:
     if "threads" in entry:
         axes["threads"] = tuple(parse_threads(value, where) for value in _list(entry["threads"], "threads", where))
     options = _table(entry.get("options", {}), f"{where}, options")
+    for runtime, chosen in options.items():
+        if runtime not in axes["runtimes"]:
+            listed = ", ".join(axes["runtimes"])
+            raise UserError(f"{where}: options has {runtime!r}, which is none of this group's runtimes: {listed}")
+        for name, value in _table(chosen, f"{where}, options.{runtime}").items():
+            if value == []:
+                raise UserError(f"{where}: options.{runtime}.{name} is empty; give at least one value")
     axes["options"] = {
         runtime: {
             name: tuple(value) if isinstance(value, list) else (value,)

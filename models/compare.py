@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Array = NDArray[Any]
+_SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,9 @@ def _tolerances() -> dict[str, Tolerance]:
 
 
 def _scale(peak: float) -> float:
-    # Silence has no scale of its own; full scale, 1, is the honest stand-in.
-    return peak or 1.0
+    # Silence has no scale of its own; full scale, 1, is the honest stand-in. Denormals are silence
+    # too: engines may flush them to zero.
+    return peak if peak >= _SMALLEST_NORMAL else 1.0
 
 
 def _mismatch(want: Array, have: Array) -> str | None:

@@ -20,10 +20,11 @@ P99_SAMPLES = 368
 OVERHEAD_MODEL = "null"
 
 
-def headline(title: str, noise: Noise, status: str | None) -> str:
+def headline(title: str, noise: Noise, status: str | None, ended_by: str | None = None) -> str:
     """The first line of every report: what it is, and whether the machine was quiet."""
     unfinished = {"interrupted": " — interrupted, incomplete", "running": " — still running, or killed"}
-    return f"{title}{unfinished.get(status or '', '')}\nmachine: {noise.sentence}"
+    short = " — the time was up before every interval was as narrow as asked" if ended_by == "time" else ""
+    return f"{title}{unfinished.get(status or '', short)}\nmachine: {noise.sentence}"
 
 
 def answer(cells: Sequence[CellSummary]) -> Iterator[str]:
@@ -31,8 +32,8 @@ def answer(cells: Sequence[CellSummary]) -> Iterator[str]:
     overhead = []
     for key, group in races(cells).items():
         timed = [cell for cell in group if cell.status == "ok" and cell.p50_ms is not None]
-        if key[0] == OVERHEAD_MODEL:
-            overhead += [f"{cell.spec['runtime']} {words.milliseconds(cell.p50_ms)}" for cell in timed]
+        if key[0] == OVERHEAD_MODEL and not group[0].spec.get("users_file"):
+            overhead += [f"{cell.spec['runtime']} {words.milliseconds(cell.p50_ms)}" for cell in _first_of_each(timed)]
         elif timed:
             yield from _race(words.race(key), timed)
         else:
@@ -42,13 +43,18 @@ def answer(cells: Sequence[CellSummary]) -> Iterator[str]:
     yield from _missing(cells)
 
 
+def _first_of_each(timed: Sequence[CellSummary]) -> list[CellSummary]:
+    """The fastest cell of each runtime."""
+    return list({str(cell.spec["runtime"]): cell for cell in reversed(timed)}.values())[::-1]
+
+
 def _race(title: str, timed: Sequence[CellSummary]) -> Iterator[str]:
     best = timed[0]
     yield f"{title}: fastest is {_name(best)}"
     yield f"  {_figures(best)}"
     tied = [cell for cell in timed[1:] if cell.rank == best.rank]
     if tied and best.p50_ci_ms is None and best.processes < MIN_PROCESSES:
-        yield "  with so few processes nothing can be told apart; use --profile quick"
+        yield "  with so few processes nothing can be told apart: give it more --time, or a longer --profile"
     elif tied:
         yield f"  cannot be told apart from it: {'; '.join(map(_name, tied))}"
     behind = _best_per_runtime([cell for cell in timed[1:] if cell.rank != best.rank], best)
@@ -71,6 +77,8 @@ def _figures(cell: CellSummary) -> str:
     parts = [f"p50 {words.milliseconds(cell.p50_ms)}" + (f" ({words.spread(cell)})" if cell.p50_ci_ms else "")]
     if cell.p99_ms is None:
         parts.append(f"p99 unknown ({cell.samples} samples, at least 100 needed)")
+    elif cell.p99_ci_ms is None and cell.processes < MIN_PROCESSES:
+        parts.append(f"p99 {words.milliseconds(cell.p99_ms)} (no interval from fewer than {MIN_PROCESSES} processes)")
     elif cell.p99_ci_ms is None:
         worth = f"{cell.effective_samples:.0f}" if cell.effective_samples is not None else "too few"
         parts.append(
@@ -78,11 +86,12 @@ def _figures(cell: CellSummary) -> str:
         )
     else:
         low, high = cell.p99_ci_ms
-        parts.append(f"p99 {words.milliseconds(cell.p99_ms)} ({words.digits(low)} to {words.digits(high)})")
+        parts.append(f"p99 {words.milliseconds(cell.p99_ms)} ({words.milliseconds(low)} to {words.milliseconds(high)})")
     if cell.rtf is not None and cell.x_realtime is not None:
         parts.append(f"RTF {words.digits(cell.rtf)} = {words.digits(cell.x_realtime)} × real time")
         parts.append(f"per {cell.spec.get('audio')}")
-    parts.append(f"{cell.processes} processes, {cell.samples} samples")
+    plural = "es" if cell.processes != 1 else ""
+    parts.append(f"{cell.processes} process{plural}, {cell.samples} samples")
     return ", ".join(parts)
 
 

@@ -29,10 +29,14 @@ def document(run: RunFile) -> dict[str, Any]:
     return {
         "run": str(run.path),
         "status": facts.get("status"),
+        "ended_by": facts.get("ended_by"),
         "title": facts.get("plan", {}).get("title"),
         "profile": facts.get("profile", {}).get("name"),
         "created": facts.get("created"),
         "command": facts.get("command"),
+        "seed": facts.get("seed"),
+        "cpus": facts.get("cpus"),
+        "limits": facts.get("limits"),
         "rtfloor": facts.get("rtfloor"),
         "host": facts.get("host"),
         "environment": facts.get("environment"),
@@ -50,6 +54,7 @@ def cell_entry(cell: CellSummary) -> dict[str, Any]:
     for skipped in ("cell", "spec", "medians_ns"):
         del values[skipped]
     entry |= values
+    entry["build"] = cell.spec.get("build") or None
     entry["audio"] = cell.spec.get("audio")
     entry["process_p50_ms"] = {number: median * 1e-6 for number, median in cell.medians_ns.items()}
     return {key: finite(value) for key, value in entry.items()}

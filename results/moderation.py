@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # However alike the spreads look, the prior never counts as more observations than this.
-MOST_PRIOR_DF = 20.0
+MOST_PRIOR_DF = 6.0
 # Fewer spreads than this say nothing about how spreads vary.
 LEAST_VARIANCES = 3
 

@@ -57,6 +57,8 @@ def noise(records: Iterable[Record]) -> Noise:
     foreign = _share(measured, "foreign", FOREIGN_MOST)
     steal = _share(measured, "steal", STEAL_MOST)
     apart, widest = _spread(measured)
+    # One odd process among few is no verdict on a machine.
+    most = max(DISTURBED_MOST, 1.5 / max(len(measured), 1))
     bad = [
         text
         for share, text in (
@@ -64,7 +66,7 @@ def noise(records: Iterable[Record]) -> Noise:
             (steal, f"the hypervisor took processor time from {steal or 0:.0%} of them"),
             (apart, f"{apart or 0:.0%} of equal processes differ by more than 10 %, up to {widest or 1:.1f}×"),
         )
-        if share is not None and share > DISTURBED_MOST
+        if share is not None and share > most
     ]
     if not measured:
         sentence = "nothing was measured, so nothing is known about noise"

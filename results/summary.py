@@ -135,7 +135,7 @@ def summarise_cell(name: str, spec: Mapping[str, Any], records: Sequence[Record]
         processes=len(records),
     )
     status, reason = _standing(spec, records)
-    base = replace(base, status=status, reason=reason, **_facts(records))
+    base = replace(base, status=status, reason=reason, **_facts(spec, records))
     if status != "ok":
         return base
     return replace(base, **_times(records, base.audio_s))
@@ -162,7 +162,7 @@ def _standing(spec: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, 
     return "ok", None
 
 
-def _facts(records: Sequence[Record]) -> dict[str, Any]:
+def _facts(spec: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
     """What is known whatever came of the cell."""
     if not records:
         return {}
@@ -180,11 +180,11 @@ def _facts(records: Sequence[Record]) -> dict[str, Any]:
         "parallelism": _median(_numbers(records, "parallelism")),
         "overlap": _median(_numbers(records, "overlap")),
         "rss_peak_mb": _scaled(_median(_numbers(records, "rss_peak_bytes")), 1e-6),
-        "notes": tuple(_notes(records)),
+        "notes": tuple(_notes(spec, records)),
     }
 
 
-def _notes(records: Sequence[Record]) -> Iterable[str]:
+def _notes(spec: Mapping[str, Any], records: Sequence[Record]) -> Iterable[str]:
     unsteady = sum(1 for record in records if record.facts.get("steady") is False)
     if unsteady:
         yield f"still warming up when timing ended in {unsteady} of {len(records)} processes"
@@ -193,6 +193,9 @@ def _notes(records: Sequence[Record]) -> Iterable[str]:
         yield f"asked for {asked}, ran {ran}"
     if records[-1].facts.get("overlap") is not None and not any(map(undisturbed, records)):
         yield "the machine was too busy to see whether left and right had a processor each"
+    used, budget = _numbers(records, "threads_used"), spec["threads"]
+    if used and statistics.median_high(used) > budget:
+        yield f"{statistics.median_high(used):.0f} threads took turns on the {budget} that were allowed"
     deaths = sum(1 for record in records if record.facts.get("exit", 0) != 0)
     if deaths:
         yield f"died while being torn down, after answering, in {deaths} of {len(records)} processes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,9 +63,10 @@ class Option:
         if isinstance(given, bool):
             return None
         try:
-            return kind(str(given))
+            value = kind(str(given))
         except ValueError:
             return None
+        return value if isinstance(value, str) or math.isfinite(value) else None
 
 
 def _text(value: Value) -> str:

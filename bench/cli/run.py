@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
@@ -63,6 +64,9 @@ def run(
     """
     from bench import campaign
 
+    for flag, seconds in (("--time", budget_s), ("--timeout", timeout)):
+        if seconds is not None and not math.isfinite(seconds):
+            raise UserError(f"{flag} {seconds} is no number of seconds")
     settings = campaign.Settings(
         results=results,
         budget_s=budget_s,

@@ -57,7 +57,9 @@ def present(path: Path, *, as_json: bool) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=170)
     summaries = summarise(cells, records)
-    console.print(headline(facts["plan"]["title"], noise(records), facts["status"]), markup=False)
+    console.print(
+        headline(facts["plan"]["title"], noise(records), facts["status"], facts.get("ended_by")), markup=False
+    )
     for warning in facts["warnings"]:
         console.print(f"warning: {warning}", markup=False)
     console.print(tables(summaries, console))
