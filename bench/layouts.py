@@ -177,8 +177,9 @@ class Par(_Two):
         finally:
             end = time.perf_counter_ns()
             self._done.acquire()
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
         other_begin, other_end = self._span
         self.overlap_ns += max(0, min(end, other_end) - max(begin, other_begin))
         self.shorter_ns += min(end - begin, other_end - other_begin)
@@ -211,7 +212,7 @@ class Batch2(Layout):
     channels = 2
 
     def __init__(self, lanes: list[Lane], sessions: list[Session], single: Card, double: Card) -> None:
-        self._axes = [_batch_axis(a.shape, b.shape) for a, b in zip(single.outputs, double.outputs, strict=True)]
+        self._shapes = [(one.shape, two.shape) for one, two in zip(single.outputs, double.outputs, strict=True)]
         shapes = {port.name: port.shape for port in double.inputs}
         stacked = [
             {name: stack([left[name], right[name]], shapes[name]) for name in left}
@@ -228,15 +229,18 @@ class Batch2(Layout):
             self.lanes[0].absorb(outputs)
 
     def answers(self, outputs: Outputs) -> list[Outputs]:
-        halves = [
-            np.split(np.asarray(output), 2, axis=self._axis(index, output)) for index, output in enumerate(outputs)
-        ]
+        halves = [self._halves(index, np.asarray(output)) for index, output in enumerate(outputs)]
         return [[half[side] for half in halves] for side in (0, 1)]
 
-    def _axis(self, index: int, output: Any) -> int:
-        axis = self._axes[index]
-        # The graph did not state this output's shape: by convention the batch comes first.
-        return 0 if axis is None else axis
+    def _halves(self, index: int, output: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+        single, double = self._shapes[index]
+        if single is None or double is None:
+            # The graph did not state this output's shape: by convention the batch comes first.
+            axis: int | None = 0 if output.ndim and output.shape[0] % 2 == 0 else None
+        else:
+            axis = next((axis for axis, (one, two) in enumerate(zip(single, double, strict=True)) if two != one), None)
+        # An output without a batch axis, such as a rate that is passed through, belongs to both.
+        return [output, output] if axis is None else np.split(output, 2, axis=axis)
 
 
 def make_layout(
@@ -257,12 +261,3 @@ def make_layout(
     if name == "mono":
         return Mono(lanes, sessions)
     return Seq(lanes, sessions) if name == "seq" else Par(lanes, sessions)
-
-
-def _batch_axis(single: tuple[int, ...] | None, double: tuple[int, ...] | None) -> int | None:
-    if single is None or double is None:
-        return None
-    for axis, (one, two) in enumerate(zip(single, double, strict=True)):
-        if two == 2 * one:
-            return axis
-    return None

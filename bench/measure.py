@@ -43,8 +43,12 @@ class Samples:
     last: deque[tuple[int, Any]]
 
     def wall(self) -> NDArray[np.int64]:
-        """Wall times in nanoseconds, shape (calls,)."""
-        return np.frombuffer(self.wall_ns, np.int64)
+        """Wall times in nanoseconds, shape (calls,); a copy, so that more calls can follow."""
+        return np.array(self.wall_ns, np.int64)
+
+    def cpu(self) -> NDArray[np.int64]:
+        """CPU times in nanoseconds, shape (calls,); a copy."""
+        return np.array(self.cpu_ns, np.int64)
 
 
 def sample(target: Target, duration_s: float, least: int, most: int, before: Samples | None = None) -> Samples:

@@ -26,7 +26,7 @@ def model_spec(name: str, entry: Mapping[str, Any], where: str, folder: Path) ->
     Raises:
         UserError: a key is missing, contradicts another, or has a value that is not allowed.
     """
-    if not isinstance(entry.get("path"), str):
+    if not isinstance(entry.get("path"), str) or not entry["path"]:
         raise UserError(f'{where} needs path = "model.onnx"')
     for key in ("shapes", "states", "inputs"):
         if not isinstance(entry.get(key, {}), dict):
@@ -56,13 +56,20 @@ def parse_shape(value: Any, where: str) -> tuple[int, ...]:
         UserError: it is no list of positive whole numbers.
     """
     try:
-        items = [item for item in value.split(",") if item] if isinstance(value, str) else list(value)
-        shape = tuple(int(item) for item in items)
+        items = (value.split(",") if value.strip() else []) if isinstance(value, str) else list(value)
+        shape = tuple(_size(item) for item in items)
     except (TypeError, ValueError):
         shape = (0,)
     if any(size < 1 for size in shape):
         raise UserError(f"{where}: {value!r} is no shape; write positive sizes such as 1,2,513,48")
     return shape
+
+
+def _size(item: Any) -> int:
+    """A whole number, from text or as a number; anything that would need rounding is refused."""
+    if isinstance(item, bool) or not isinstance(item, int | str):
+        raise TypeError(item)
+    return int(item)
 
 
 def audio_seconds(entry: Mapping[str, Any], where: str) -> tuple[float | None, str]:
@@ -90,7 +97,7 @@ def audio_seconds(entry: Mapping[str, Any], where: str) -> tuple[float | None, s
 
 def _positive(value: Any, key: str, where: str) -> float:
     try:
-        number = float(value)
+        number = 0.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = 0.0
     if not 0 < number < float("inf"):

@@ -16,6 +16,7 @@ from bench.errors import UserError
 from bench.model_spec import MODEL_KEYS, model_spec
 from bench.plan import LAYOUTS, ModelSpec
 from bench.profile import profiles
+from models.facts import zoo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,9 +100,14 @@ def parse_suite(text: str, name: str, folder: Path) -> Suite:
         raise UserError(f"suite {name} is not valid TOML: {error}") from None
     _check_keys(data, SUITE_KEYS, f"suite {name}")
     models = _table(data.get("models", {}), f"suite {name}, [models]")
+    title = data.get("title", name)
+    if not isinstance(title, str):
+        raise UserError(f"suite {name}: title must be text, not {title!r}")
     specs = {}
     for model, entry in models.items():
         where = f"suite {name}, [models.{model}]"
+        if model in zoo():
+            raise UserError(f"{where} bears the name of a zoo model; choose another name for a file of yours")
         _check_keys(_table(entry, where), MODEL_KEYS, where)
         specs[model] = model_spec(model, entry, where, folder)
     groups = data.get("cells", [])
@@ -110,7 +116,7 @@ def parse_suite(text: str, name: str, folder: Path) -> Suite:
             f"suite {name} spans nothing: it needs at least one [[cells]] table with 'models' and 'runtimes'"
         )
     parsed = tuple(_group(entry, f"suite {name}, [[cells]] number {index}") for index, entry in enumerate(groups, 1))
-    return Suite(name, str(data.get("title", name)), parsed, specs)
+    return Suite(name, title, parsed, specs)
 
 
 def _group(entry: Any, where: str) -> Group:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT, Cli, cells, tiny_model
 from onnx import TensorProto, helper
+from support import ROOT, Cli, cells, tiny_model
 
 KEYS = [
     "cell",

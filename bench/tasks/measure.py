@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench import disturbance
 from bench.check import Checker
 from bench.layouts import Layout, Par, make_layout
@@ -21,6 +19,7 @@ from models.oracle_file import load_oracle
 from runtimes import registry
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 # A budget is broken only when more threads than it ran and together they got more processor
@@ -90,8 +89,8 @@ def _timed(request: dict[str, Any], layout: Layout, checker: Checker, precision:
     reply: dict[str, Any] = {
         "disturbance": disturbance.between(reading, disturbance.read()),
         "rss_peak_bytes": disturbance.peak_rss_bytes(),
-        "wall_ns": _packed(np.frombuffer(samples.wall_ns, np.int64)),
-        "cpu_ns": _packed(np.frombuffer(samples.cpu_ns, np.int64)),
+        "wall_ns": _packed(samples.wall()),
+        "cpu_ns": _packed(samples.cpu()),
         "warmup": warmup,
         "steady": steady,
         "threads_used": threads_used(threads, threads_after, window_ns),
@@ -110,11 +109,11 @@ def _sample(request: dict[str, Any], layout: Layout) -> tuple[Samples, int, bool
     """Time calls; once more as long when warm-up was not over by half."""
     duration, least, most = request["process_s"], request["samples_least"], request["samples_most"]
     samples = sample(layout, duration, least, most)
-    wall = np.array(samples.wall_ns, np.int64)
+    wall = samples.wall()
     warmup = warmup_samples(wall)
     if not is_steady(wall, warmup):
         samples = sample(layout, duration, least, most, before=samples)
-        wall = np.array(samples.wall_ns, np.int64)
+        wall = samples.wall()
         warmup = warmup_samples(wall)
     return samples, warmup, is_steady(wall, warmup)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Cli, cells
+from support import ROOT, Cli, cells, tiny_model
 
 from results.runfile import RunFile
 
@@ -140,8 +140,6 @@ def test_two_processes_cannot_write_one_run(tmp_path: Path, cli: Cli) -> None:
 
 
 def test_a_changed_model_file_cannot_be_gone_on_with(tmp_path: Path, cli: Cli) -> None:
-    from conftest import tiny_model
-
     model = tiny_model(tmp_path / "net.onnx")
     flags = ("run", "--model", str(model), "--runtime", "fake", "--profile", "smoke")
     assert cli(*flags).returncode == 0

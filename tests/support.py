@@ -1,0 +1,41 @@
+"""What tests share: the command line's answers and small models."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+ROOT = Path(__file__).resolve().parent.parent
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def cells(result: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    """Cells of a ``--json`` answer by id, after checking that stdout is one document."""
+    assert result.stdout, result.stderr
+    return {cell["cell"]: cell for cell in json.loads(result.stdout)["cells"]}
+
+
+def tiny_model(path: Path, *, batch: int | str = 1) -> Path:
+    """A convolution and a ReLU over (batch, 2, 16) float32, saved to ``path``."""
+    generator = np.random.default_rng(7)
+    weight = generator.standard_normal((3, 2, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "w"], ["c"], kernel_shape=[3], pads=[2, 0]),
+            helper.make_node("Relu", ["c"], ["y"]),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 2, 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 3, 16])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, str(path))
+    return path
