@@ -94,14 +94,8 @@ class Layout(ABC):
         """End what the layout started."""
 
 
-class Mono(Layout):
-    """One channel, one call."""
-
-    channels = 1
-
-    def __init__(self, lanes: list[Lane], sessions: list[Session]) -> None:
-        super().__init__(lanes[:1])
-        self.call = sessions[0].run
+class _One(Layout):
+    """One lane."""
 
     def feeds(self, number: int) -> Feeds:
         return self.lanes[0].feeds(number)
@@ -109,6 +103,16 @@ class Mono(Layout):
     def absorb(self, outputs: Outputs) -> None:
         if self.stateful:
             self.lanes[0].absorb(outputs)
+
+
+class Mono(_One):
+    """One channel, one call."""
+
+    channels = 1
+
+    def __init__(self, lanes: list[Lane], sessions: list[Session]) -> None:
+        super().__init__(lanes[:1])
+        self.call = sessions[0].run
 
     def answers(self, outputs: Outputs) -> list[Outputs]:
         return [outputs]
@@ -206,7 +210,7 @@ class Par(_Two):
         self._thread.join(timeout=5)
 
 
-class Batch2(Layout):
+class Batch2(_One):
     """Left and right in one call, stacked along the axis that the batch size changes."""
 
     channels = 2
@@ -220,13 +224,6 @@ class Batch2(Layout):
         ]
         super().__init__([Lane(double, stacked)])
         self.call = sessions[0].run
-
-    def feeds(self, number: int) -> Feeds:
-        return self.lanes[0].feeds(number)
-
-    def absorb(self, outputs: Outputs) -> None:
-        if self.stateful:
-            self.lanes[0].absorb(outputs)
 
     def answers(self, outputs: Outputs) -> list[Outputs]:
         halves = [self._halves(index, np.asarray(output)) for index, output in enumerate(outputs)]
