@@ -62,11 +62,9 @@ class Layout(ABC):
     Attributes:
         call: what is timed: the result of :meth:`feeds` in, raw outputs out.
         rotations: after this many calls the inputs repeat.
-        channels: which channels of the oracle the answers belong to.
     """
 
     call: Callable[[Any], Any]
-    channels: int
 
     def __init__(self, lanes: list[Lane]) -> None:
         self.lanes = lanes
@@ -108,8 +106,6 @@ class _One(Layout):
 class Mono(_One):
     """One channel, one call."""
 
-    channels = 1
-
     def __init__(self, lanes: list[Lane], sessions: list[Session]) -> None:
         super().__init__(lanes[:1])
         self.call = sessions[0].run
@@ -120,8 +116,6 @@ class Mono(_One):
 
 class _Two(Layout):
     """Two lanes that stay apart."""
-
-    channels = 2
 
     def feeds(self, number: int) -> tuple[Feeds, Feeds]:
         return self.lanes[0].feeds(number), self.lanes[1].feeds(number)
@@ -212,8 +206,6 @@ class Par(_Two):
 
 class Batch2(_One):
     """Left and right in one call, stacked along the axis that the batch size changes."""
-
-    channels = 2
 
     def __init__(self, lanes: list[Lane], sessions: list[Session], single: Card, double: Card) -> None:
         self._shapes = [(one.shape, two.shape) for one, two in zip(single.outputs, double.outputs, strict=True)]
