@@ -62,9 +62,11 @@ class Layout(ABC):
     Attributes:
         call: what is timed: the result of :meth:`feeds` in, raw outputs out.
         rotations: after this many calls the inputs repeat.
+        channels: which channels of the oracle the answers belong to.
     """
 
     call: Callable[[Any], Any]
+    channels: int
 
     def __init__(self, lanes: list[Lane]) -> None:
         self.lanes = lanes
@@ -106,6 +108,8 @@ class _One(Layout):
 class Mono(_One):
     """One channel, one call."""
 
+    channels = 1
+
     def __init__(self, lanes: list[Lane], sessions: list[Session]) -> None:
         super().__init__(lanes[:1])
         self.call = sessions[0].run
@@ -116,6 +120,8 @@ class Mono(_One):
 
 class _Two(Layout):
     """Two lanes that stay apart."""
+
+    channels = 2
 
     def feeds(self, number: int) -> tuple[Feeds, Feeds]:
         return self.lanes[0].feeds(number), self.lanes[1].feeds(number)
@@ -206,6 +212,8 @@ class Par(_Two):
 
 class Batch2(_One):
     """Left and right in one call, stacked along the axis that the batch size changes."""
+
+    channels = 2
 
     def __init__(self, lanes: list[Lane], sessions: list[Session], single: Card, double: Card) -> None:
         self._shapes = [(one.shape, two.shape) for one, two in zip(single.outputs, double.outputs, strict=True)]
