@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
 if TYPE_CHECKING:
     from bench.plan import Cell
@@ -24,7 +25,7 @@ class Bar:
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             TextColumn("{task.fields[left]}"),
             console=self._console,
@@ -60,8 +61,9 @@ class Bar:
         self._progress.update(self._task, completed=share, left=f"at most {_clock(left_s)} left")
         self._progress.refresh()
         if record.status != "ok":
-            self._progress.print(f"[red]{record.status}[/] {cell.id}: ", end="")
-            self._progress.print(record.reason, markup=False, highlight=False)
+            # As plain text: a reason may have brackets of its own.
+            line = Text.assemble((record.status, "red"), f" {cell.id}: {record.reason}")
+            self._progress.print(line, highlight=False)
 
     def end(self) -> None:
         """Wipe the bar."""

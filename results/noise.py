@@ -73,10 +73,16 @@ def noise(records: Iterable[Record]) -> Noise:
     elif bad:
         sentence = f"NOISY: {'; '.join(bad)} — small differences are not to be trusted; repeat on a quieter machine"
     elif widest is None:
-        sentence = "no counter shows a disturbance; too few processes to see more"
+        sentence = f"{_counters(foreign, steal)}; too few processes to see more"
     else:
-        sentence = f"quiet (equal processes differ by up to {widest:.2f}×; no counter shows a disturbance)"
+        sentence = f"quiet (equal processes differ by up to {widest:.2f}×; {_counters(foreign, steal)})"
     return Noise(len(measured), foreign, steal, apart, widest, not bad, sentence)
+
+
+def _counters(foreign: float | None, steal: float | None) -> str:
+    if foreign is None and steal is None:
+        return "this system has no counters of disturbances"
+    return "no counter shows a disturbance"
 
 
 def undisturbed(record: Record) -> bool:

@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -66,7 +66,12 @@ class RunFile:
                 "name a folder you can write to with --results DIR"
             ) from None
         run = cls._open(path, descriptor)
-        run.fill(facts, cells)
+        try:
+            run.fill(facts, cells)
+        except BaseException:
+            run.close()
+            path.unlink(missing_ok=True)  # an empty one would stand in the way of 'latest'
+            raise
         return run
 
     @classmethod
@@ -238,13 +243,17 @@ class RunFile:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
+        """One transaction: whatever stops it, nothing of it stays."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+                with suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+            if not isinstance(error, sqlite3.Error):
+                raise
             raise RunFileError(
                 f"run file {self.path} cannot be written: {error}; what was measured before stays in it. "
                 f"Make room, then go on with 'rtfloor run --resume {self.path}'"

@@ -167,9 +167,11 @@ def _facts(spec: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]
     if not records:
         return {}
     errors = [record.facts["error"] for record in records if record.facts.get("error")]
-    worst = max(errors, key=lambda error: error["max_abs"]) if errors else {}
+    worst = max(errors, key=_badness) if errors else {}
     used = _numbers(records, "threads_used")
-    last = records[-1].facts
+    # The last process may have died before it could say what ran.
+    known = [record.facts for record in records if record.facts.get("precision_ran")] or [records[-1].facts]
+    last = known[-1]
     return {
         "max_abs_error": worst.get("max_abs"),
         "snr_db": worst.get("snr_db"),
@@ -184,11 +186,18 @@ def _facts(spec: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]
     }
 
 
+def _badness(error: Mapping[str, Any]) -> float:
+    """Larger is worse; an error that is no number is worse than any."""
+    value = float(error["max_abs"])
+    return math.inf if math.isnan(value) else value
+
+
 def _notes(spec: Mapping[str, Any], records: Sequence[Record]) -> Iterable[str]:
     unsteady = sum(1 for record in records if record.facts.get("steady") is False)
     if unsteady:
         yield f"still warming up when timing ended in {unsteady} of {len(records)} processes"
-    asked, ran = records[-1].facts.get("precision_asked"), records[-1].facts.get("precision_ran")
+    known = [record.facts for record in records if record.facts.get("precision_ran")] or [{}]
+    asked, ran = known[-1].get("precision_asked"), known[-1].get("precision_ran")
     if asked and ran and asked not in ("default", ran):
         yield f"asked for {asked}, ran {ran}"
     if records[-1].facts.get("overlap") is not None and not any(map(undisturbed, records)):

@@ -1,7 +1,5 @@
 """Hand-made cells and records: what a run would leave behind, without a run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

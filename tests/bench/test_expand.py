@@ -155,7 +155,10 @@ def test_an_option_for_one_runtime_leaves_the_others_alone() -> None:
     both = suite(Group(("null",), ("fake", "openvino")))
     asked = ("openvino.precision=bf16",)
     plan = expand(both, Choice(options=asked), "quick", CPUS)
-    assert [(cell.runtime, cell.options["precision"]) for cell in plan.cells] == [("fake", "fp32"), ("openvino", "bf16")]
+    assert [(cell.runtime, cell.options["precision"]) for cell in plan.cells] == [
+        ("fake", "fp32"),
+        ("openvino", "bf16"),
+    ]
     everyone = expand(both, Choice(options=("precision=bf16",)), "quick", CPUS)
     assert [cell.options["precision"] for cell in everyone.cells] == ["bf16", "bf16"]
     # A runtime without such an option is measured as it is.
@@ -226,7 +229,13 @@ def test_a_plan_comes_back_from_json_as_it_was() -> None:
 
 @pytest.mark.parametrize(
     ("layout", "threads", "shares"),
-    [("mono", 4, (1, 4, 1)), ("seq", 4, (1, 4, 1)), ("par", 4, (2, 2, 1)), ("par", 3, (2, 1, 1)), ("batch2", 4, (1, 4, 2))],
+    [
+        ("mono", 4, (1, 4, 1)),
+        ("seq", 4, (1, 4, 1)),
+        ("par", 4, (2, 2, 1)),
+        ("par", 3, (2, 1, 1)),
+        ("batch2", 4, (1, 4, 2)),
+    ],
 )
 def test_a_thread_budget_is_never_exceeded(layout: str, threads: int, shares: tuple[int, int, int]) -> None:
     # par with the whole budget on each side would beat seq by using twice the machine.

@@ -1,7 +1,5 @@
 """A layout decides which numbers meet which session: a mix-up is a wrong answer, or a time of other work."""
 
-from __future__ import annotations
-
 import ctypes
 import threading
 import time
@@ -68,9 +66,7 @@ def card(
 
 def channels() -> list[list[Feeds]]:
     """Inputs that tell where they come from: 100 · channel + rotation."""
-    return [
-        [{"x": np.full((1, 2), 100.0 * side + turn, np.float32)} for turn in range(ROTATIONS)] for side in range(2)
-    ]
+    return [[{"x": np.full((1, 2), 100.0 * side + turn, np.float32)} for turn in range(ROTATIONS)] for side in range(2)]
 
 
 @contextmanager
@@ -150,7 +146,7 @@ def test_batch2_stacks_and_splits_along_the_axis_that_grows() -> None:
     # Frames first, batch in the middle: split along axis 0, left would get half of right's frames.
     single = card(inputs=(Port("x", (5, 1, 2), "float32"),), outputs=(Port("y", (2, 3, 1), "float32"),))
     double = card(2, inputs=(Port("x", (5, 2, 2), "float32"),), outputs=(Port("y", (2, 3, 2), "float32"),))
-    inputs = [[{"x": np.full((5, 1, 2), float(side + 1), np.float32)}] for side in range(2)]
+    inputs: list[list[Feeds]] = [[{"x": np.full((5, 1, 2), float(side + 1), np.float32)}] for side in range(2)]
     session = Fake(lambda feeds: [np.broadcast_to(feeds["x"][0, :, 0], (2, 3, 2)).copy()])
     with layout("batch2", [session], inputs, single=single, called=double) as made:
         halves = made.answers(made.call(made.feeds(0)))
@@ -163,7 +159,9 @@ def test_batch2_gives_what_both_channels_share_once() -> None:
     # A sample rate is one number however many channels there are.
     ports = (Port("x", (1, 2), "float32"), Port("rate", (), "int64"))
     double = card(2, inputs=(Port("x", (2, 2), "float32"), ports[1]))
-    inputs = [[{"x": np.full((1, 2), float(side), np.float32), "rate": np.array(16000)}] for side in range(2)]
+    inputs: list[list[Feeds]] = [
+        [{"x": np.full((1, 2), float(side), np.float32), "rate": np.array(16000)}] for side in range(2)
+    ]
     session = Fake()
     with layout("batch2", [session], inputs, single=card(inputs=ports), called=double) as made:
         made.call(made.feeds(0))
@@ -186,9 +184,7 @@ def test_batch2_gives_an_output_that_does_not_grow_to_both_channels(shape: tuple
 
 def test_batch2_takes_the_first_axis_where_the_graph_states_no_shape() -> None:
     unknown = (Port("y", None, "float32"),)
-    with layout(
-        "batch2", [Fake()], single=card(outputs=unknown), called=card(2, outputs=unknown)
-    ) as made:
+    with layout("batch2", [Fake()], single=card(outputs=unknown), called=card(2, outputs=unknown)) as made:
         assert answer(made, 2) == [[20.0], [1020.0]]
 
 
@@ -200,7 +196,7 @@ def counting(batch: int = 1) -> Card:
 
 
 def count(feeds: Feeds) -> list[Array]:
-    total = np.asarray(feeds["h"] + feeds["x"])
+    total: Array = np.add(feeds["h"], feeds["x"])
     return [total * 2, total]
 
 

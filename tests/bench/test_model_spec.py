@@ -35,7 +35,8 @@ def test_a_description_survives_json() -> None:
 
 
 def test_a_path_is_needed() -> None:
-    for path in (None, 3, [], ""):
+    bad: list[Any] = [None, 3, [], ""]
+    for path in bad:
         refused({"path": path}, "path")
 
 

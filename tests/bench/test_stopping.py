@@ -1,7 +1,5 @@
 """Stop too early and a claim rests on luck; stop too late and the answer takes an hour."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

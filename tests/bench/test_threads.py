@@ -1,7 +1,5 @@
 """Who computed with how many threads: without it, the runtime that ignores its budget wins."""
 
-from __future__ import annotations
-
 import hashlib
 import threading
 import time
@@ -37,7 +35,7 @@ def test_threads_that_ended_meanwhile_do_not_make_it_negative() -> None:
 
 def test_parallelism_is_processors_kept_busy() -> None:
     # Eight threads that take turns on one processor are one processor's worth.
-    after = {number: 25 * MS for number in range(8)}
+    after = dict.fromkeys(range(8), 25 * MS)
     assert parallelism({}, after, 100 * MS) == pytest.approx(2.0)
     assert threads_used({}, after, 100 * MS) == 8
 

@@ -126,7 +126,11 @@ def test_memory_past_the_limit_is_refused_and_named() -> None:
 def test_more_threads_than_the_budget_void_the_time() -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one processor cannot show two busy threads")
-    body = measure(mode="greedy", latency_us=3000.0).body
+    for _ in range(4):
+        # Beside other programs the extra threads may get no processor, and then take none from anybody.
+        body = measure(mode="greedy", latency_us=3000.0).body
+        if body["status"] == "failed":
+            break
     assert body["status"] == "failed", body
     assert "budget is 1" in body["reason"]
 
@@ -166,10 +170,6 @@ def _started_s(task: Path) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-
-
 def test_an_unknown_task_is_an_answer() -> None:
     outcome = spawn({"task": "nonsense"}, {}, 30.0)
     assert outcome.body["status"] == "failed"
-
-

@@ -1,7 +1,5 @@
 """A run file holds minutes of somebody's machine: nothing committed may be lost, nothing foreign taken for it."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -14,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import ROOT
 from made import record, spec
+from support import ROOT
 
 from results.errors import RunFileError
 from results.record import Record
@@ -189,7 +187,15 @@ def test_a_file_that_is_not_there_says_how_to_find_those_that_are(tmp_path: Path
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"x", b"title = 'mine'\n", b"# a page\n" * 500, bytes(4096), b"SQLite format 3\x00", b"SQLite format 3\x00" * 99],
+    [
+        b"",
+        b"x",
+        b"title = 'mine'\n",
+        b"# a page\n" * 500,
+        bytes(4096),
+        b"SQLite format 3\x00",
+        b"SQLite format 3\x00" * 99,
+    ],
     ids=["empty", "one byte", "short text", "text", "zeros", "a cut header", "a false header"],
 )
 def test_a_file_of_another_kind_is_no_run_file(tmp_path: Path, content: bytes) -> None:
@@ -245,9 +251,13 @@ def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
 
 def test_ctrl_c_in_mid_write_leaves_a_file_that_can_be_written(run: RunFile) -> None:
     # The run would end with "cannot be written" instead of saying that it was interrupted.
-    with pytest.raises(KeyboardInterrupt), run._writing():
-        run._db.execute("INSERT INTO run VALUES ('half', '1')")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with run._writing():
+            run._db.execute("INSERT INTO run VALUES ('half', '1')")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     run.set_fact("status", "interrupted")
     assert run.facts() == {**FACTS, "status": "interrupted"}
 
