@@ -43,7 +43,9 @@ class Choice:
 def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
     """The plan of a suite under the given flags.
 
-    A flag narrows an axis; a value that no group of the suite spans is taken up by every group.
+    Axes are narrowed one after the other: models, runtimes, forms, layouts. A value that none of
+    the groups still there spans is taken up by all of them. Threads are a budget for the whole
+    run: they replace every group's.
 
     Args:
         suite: what to span.
@@ -58,7 +60,7 @@ def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
         raise UserError(f"there is no profile {profile!r}; there are: {', '.join(profiles())}")
     specs = {**suite.models, **choice.extra_models}
     groups = [g for g in suite.groups if not g.profiles or profile in g.profiles] or list(suite.groups)
-    groups = [_narrowed(group, groups, choice) for group in groups]
+    groups = _narrowed(groups, choice)
     cells: dict[str, Cell] = {}
     for group in groups:
         for cell in _cells(group, specs, choice, cpus):
@@ -77,19 +79,25 @@ def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
     )
 
 
-def _narrowed(group: Group, groups: Sequence[Group], choice: Choice) -> Group:
-    changes: dict[str, Any] = {}
-    for axis in ("models", "forms", "runtimes", "layouts", "threads"):
+def _narrowed(groups: Sequence[Group], choice: Choice) -> list[Group]:
+    """Groups with each axis narrowed in turn; one that is left without a value on an axis is dropped."""
+    for axis in ("models", "runtimes", "forms", "layouts", "threads"):
         asked: tuple[Any, ...] = getattr(choice, axis)
         if not asked:
             continue
-        own = getattr(group, axis)
-        spanned = {value for other in groups for value in getattr(other, axis)}
-        if axis == "forms" and not own:
-            changes[axis] = asked
-        else:
-            changes[axis] = tuple(value for value in asked if value in own or value not in spanned)
-    return replace(group, **changes)
+        spanned = {value for group in groups for value in getattr(group, axis)}
+        narrowed = []
+        for group in groups:
+            own = getattr(group, axis)
+            values = tuple(value for value in asked if value in own or value not in spanned)
+            if axis == "threads" or (axis == "forms" and not own):
+                # A budget is for the whole run, and a group without forms has every form.
+                values = asked
+            if values:
+                changes: dict[str, Any] = {axis: values}
+                narrowed.append(replace(group, **changes))
+        groups = narrowed
+    return list(groups)
 
 
 def _cells(group: Group, specs: Mapping[str, ModelSpec], choice: Choice, cpus: int) -> Iterator[Cell]:

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from results.noise import noise
 from results.summary import CellSummary, summarise
 
@@ -26,7 +28,7 @@ def document(run: RunFile) -> dict[str, Any]:
     facts = run.facts()
     records = list(run.records())
     cells = summarise(run.cells(), records)
-    return {
+    entry = {
         "run": str(run.path),
         "status": facts.get("status"),
         "ended_by": facts.get("ended_by"),
@@ -42,8 +44,8 @@ def document(run: RunFile) -> dict[str, Any]:
         "environment": facts.get("environment"),
         "noise": asdict(noise(records)),
         "warnings": facts.get("warnings", []),
-        "cells": [cell_entry(cell) for cell in cells],
     }
+    return {key: finite(value) for key, value in entry.items()} | {"cells": [cell_entry(cell) for cell in cells]}
 
 
 def cell_entry(cell: CellSummary) -> dict[str, Any]:
@@ -68,4 +70,6 @@ def finite(value: Any) -> Any:
         return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
+    if isinstance(value, np.generic):
+        return finite(value.item())
     return str(value) if isinstance(value, Path) else value

@@ -38,8 +38,9 @@ COLUMNS: dict[str, Callable[[CellSummary], str]] = {
     "memory": lambda cell: words.NOTHING if cell.rss_peak_mb is None else f"{cell.rss_peak_mb:.0f} MB",
     "error": words.error,
 }
+RUNTIME_LEAST = 18
 # What a narrow terminal does without, the first to go first.
-SPARED = ("memory", "p90", "error", "× real time ↑", "cold", "threads", "form")
+SPARED = ("memory", "p90", "error", "× real time ↑", "cold", "threads", "form", "layout")
 
 
 def races(cells: Sequence[CellSummary]) -> dict[Race, list[CellSummary]]:
@@ -66,22 +67,32 @@ def _block(key: Race, cells: Sequence[CellSummary], console: Console) -> Rendera
 
 
 def _fitting(cells: Sequence[CellSummary], console: Console) -> Table:
+    """With as many columns as fit; the name of a runtime folds before a column goes."""
     names = list(COLUMNS)
     unbounded = console.options.update(width=10_000)
     for spared in (None, *SPARED):
         names = [name for name in names if name != spared]
-        table = _table(cells, names)
-        if Measurement.get(console, unbounded, table).maximum <= console.width:
+        folded = _table(cells, names, runtime_most=RUNTIME_LEAST)
+        if Measurement.get(console, unbounded, folded).maximum <= console.width:
             break
-    return table
+    return _table(cells, names)
 
 
-def _table(cells: Sequence[CellSummary], names: Sequence[str]) -> Table:
+def _table(cells: Sequence[CellSummary], names: Sequence[str], runtime_most: int | None = None) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        table.add_column(name, no_wrap=True, justify="left" if name in LEFT else "right")
+        # The name of a runtime with swept options can be long: it folds, so that figures never go.
+        folds = name == "runtime"
+        table.add_column(
+            name,
+            no_wrap=not folds,
+            overflow="fold",
+            justify="left" if name in LEFT else "right",
+            max_width=runtime_most if folds else None,
+        )
     for cell in cells:
-        table.add_row(*(COLUMNS[name](cell) for name in names), style="bold" if cell.rank == 1 else None)
+        # As Text: a value may have brackets that rich would take for its own.
+        table.add_row(*(Text(COLUMNS[name](cell)) for name in names), style="bold" if cell.rank == 1 else None)
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,12 +22,10 @@ def milliseconds(value: float | None) -> str:
 
 def digits(value: float) -> str:
     """Three significant digits, without an exponent."""
-    if value == 0:
+    rounded = float(f"{value:.3g}")
+    if rounded == 0:
         return "0"
-    magnitude = abs(value)
-    places = 0 if magnitude >= 100 else 1 if magnitude >= 10 else 2 if magnitude >= 1 else 3
-    if magnitude < 0.01:
-        return f"{value:.2g}"
+    places = max(0, 2 - math.floor(math.log10(abs(rounded))))
     return f"{value:.{places}f}"
 
 

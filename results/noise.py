@@ -82,6 +82,8 @@ def noise(records: Iterable[Record]) -> Noise:
 def _counters(foreign: float | None, steal: float | None) -> str:
     if foreign is None and steal is None:
         return "this system has no counters of disturbances"
+    if foreign or steal:
+        return f"others were busy during {max(foreign or 0, steal or 0):.0%} of the processes, too few for a verdict"
     return "no counter shows a disturbance"
 
 

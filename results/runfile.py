@@ -121,8 +121,12 @@ class RunFile:
         except OSError:
             os.close(descriptor)
             raise RunFileError(f"run file {path} is being written by another rtfloor; wait for it or stop it") from None
-        connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error as error:
+            os.close(descriptor)
+            raise RunFileError(f"run file {path} cannot be opened for writing: {error}") from None
         return cls(path, connection, descriptor)
 
     def __enter__(self) -> Self:

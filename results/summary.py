@@ -167,7 +167,7 @@ def _facts(spec: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]
     if not records:
         return {}
     errors = [record.facts["error"] for record in records if record.facts.get("error")]
-    worst = max(errors, key=_badness) if errors else {}
+    worst = max(errors, key=lambda error: error["max_abs"]) if errors else {}
     used = _numbers(records, "threads_used")
     # The last process may have died before it could say what ran.
     known = [record.facts for record in records if record.facts.get("precision_ran")] or [records[-1].facts]
@@ -184,12 +184,6 @@ def _facts(spec: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]
         "rss_peak_mb": _scaled(_median(_numbers(records, "rss_peak_bytes")), 1e-6),
         "notes": tuple(_notes(spec, records)),
     }
-
-
-def _badness(error: Mapping[str, Any]) -> float:
-    """Larger is worse; an error that is no number is worse than any."""
-    value = float(error["max_abs"])
-    return math.inf if math.isnan(value) else value
 
 
 def _notes(spec: Mapping[str, Any], records: Sequence[Record]) -> Iterable[str]:

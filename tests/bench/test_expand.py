@@ -50,7 +50,14 @@ def test_a_flag_narrows_every_group_to_what_it_spans() -> None:
     assert ids(TWO, runtimes=("ort-cpu",)) == [f"rt48/{f}/ort-cpu/{x}/4" for f in ("raw", "ln") for x in ("seq", "par")]
     assert ids(TWO, models=("null",)) == ["null/raw/fake/mono/1", "null/raw/tract/mono/1"]
     assert ids(TWO, layouts=("par",), forms=("ln",)) == ["rt48/ln/ort-cpu/par/4", "rt48/ln/fake/par/4"]
-    assert ids(TWO, threads=(1,)) == ["null/raw/fake/mono/1", "null/raw/tract/mono/1"]
+    # What is left after one axis decides what the next may take up.
+    assert ids(TWO, models=("null",), layouts=("par",)) == ["null/raw/fake/par/1", "null/raw/tract/par/1"]
+
+
+def test_a_thread_budget_is_for_the_whole_run() -> None:
+    # Narrowing would leave nothing but the group that happens to span one thread.
+    assert {cell.rpartition("/")[2] for cell in ids(TWO, threads=(1,))} == {"1"}
+    assert len(ids(TWO, threads=(1,))) == len(ids(TWO))
 
 
 def test_flags_on_several_axes_narrow_together() -> None:
@@ -137,7 +144,7 @@ def test_more_threads_than_processors_are_refused() -> None:
 
 
 def test_nothing_left_says_how_to_look() -> None:
-    refused(TWO, "two", "rtfloor list two", models=("null",), layouts=("par",))
+    refused(suite(Group(("null", "null"), ("fake",))), "nothing is left", "rtfloor list", forms=("ln",))
 
 
 def test_an_option_given_twice_is_swept_and_different_ones_multiply() -> None:
