@@ -122,6 +122,11 @@ def resume(text: str, settings: Settings) -> Ended:
         ready = {cell.id: preparer.ready(cell) for cell in plan.cells}
         _check_same(path, run.cells(), cell_specs(plan, ready), ready)
         run.set_fact("status", "running")
+        measured = {record.cell for record in run.records()}
+        for name, prepared in ready.items():
+            if prepared.status and name in measured:
+                raise UserError(f"run {path} cannot be gone on with: {name} was measured, and now: {prepared.reason}")
+            run.set_cell(name, prepared.status or None, prepared.reason or None)
         given = {"timeout_s": settings.timeout_s, "memory_bytes": settings.memory_bytes}
         run.set_fact("limits", facts["limits"] | {key: value for key, value in given.items() if value is not None})
         return _measure(run, plan, profile, preparer, ready, watch)

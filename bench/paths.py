@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,9 +22,11 @@ def cache() -> Path:
     folder = Path(os.environ.get("RTFLOOR_CACHE") or Path(base) / "rtfloor")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise UserError(
-            f"the cache folder {folder} cannot be made: {error.strerror}; name another in RTFLOOR_CACHE"
+            f"the cache folder {folder} cannot be written: {error.strerror}; name another in RTFLOOR_CACHE"
         ) from None
     return folder
 

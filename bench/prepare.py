@@ -65,7 +65,8 @@ class Preparer:
         self._plan, self._spawn, self._say = plan, spawn, say
         self._folder = paths.cache()
         self._cards: dict[tuple[str, str, int], Card | str] = {}
-        self._oracles: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._oracles: dict[tuple[str, str], Mapping[str, Any] | UserError] = {}
+        self._mixing: dict[tuple[str, str], str] = {}
         self._builds: dict[str, Outcome] = {}
         self.warnings: dict[str, None] = {}
 
@@ -101,6 +102,8 @@ class Preparer:
             return _not(ready, "failed", str(error))
         if oracle["dispute"]:
             return _not(ready, "failed", oracle["dispute"])
+        if cell.batch > 1 and (mixed := self._mixed(cell, single, called, str(oracle["path"]))):
+            return _not(ready, "unavailable", mixed)
         ready = Ready(
             version=probe.version,
             cards=(single.to_json(), called.to_json()),
@@ -148,11 +151,33 @@ class Preparer:
                 "engine_cache": str(self._folder / "engines" / "oracle"),
             }
             outcome = self._spawn(request, {}, PREPARE_TIMEOUT_S)
-            body = self._answer(outcome, f"the right answers of {card.name}/{card.form}")
-            for warning in body["warnings"]:
-                self.warnings[f"{card.name}/{card.form}: {warning}"] = None
-            self._oracles[key] = body
-        return self._oracles[key]
+            self._oracles[key] = self._judged(outcome, f"{card.name}/{card.form}")
+        found = self._oracles[key]
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+    def _mixed(self, cell: Cell, single: Card, called: Card, oracle: str) -> str:
+        """Why a user's model cannot take two signals in one call; our own are known to."""
+        if self._plan.models[cell.model].path is None:
+            return ""
+        key = (cell.model, cell.form)
+        if key not in self._mixing:
+            request = {"task": "batch", "cards": [single.to_json(), called.to_json()], "oracle": oracle}
+            outcome = self._spawn(request, {}, PREPARE_TIMEOUT_S)
+            # Where it could not be tried, the reason it failed for is the reason it cannot be measured.
+            self._mixing[key] = outcome.reason or outcome.body.get("reason") or outcome.body.get("mixed", "")
+        return self._mixing[key]
+
+    def _judged(self, outcome: Outcome, name: str) -> Mapping[str, Any] | UserError:
+        """The oracle's reply, or why there is none: worked out once, whatever the answer."""
+        try:
+            body = self._answer(outcome, f"the right answers of {name}")
+        except UserError as error:
+            return error
+        for warning in body["warnings"]:
+            self.warnings[f"{name}: {warning}"] = None
+        return body
 
     def _built(self, cell: Cell, adapter: Runtime, card: Card, ready: Ready) -> Ready:
         request = self.request(cell)

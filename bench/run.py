@@ -192,6 +192,7 @@ def cell_specs(plan: Plan, ready: Mapping[str, Ready]) -> dict[str, dict[str, An
             "users_file": plan.models[cell.model].path is not None,
             "model_sha256": card.get("sha256"),
             "called_sha256": called.get("sha256"),
+            "precision": card.get("precision"),
             "nodes": card.get("nodes"),
             "parameters": card.get("parameters"),
             "oracle_origin": prepared.oracle_origin,

@@ -66,7 +66,7 @@ def spawn(request: dict[str, Any], environment: Mapping[str, str], timeout_s: fl
     with tempfile.TemporaryFile() as output, os.fdopen(reply_read, "rb") as reply:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "bench.worker", str(reply_write)],
+                [sys.executable, "-P", "-m", "bench.worker", str(reply_write), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -169,10 +169,19 @@ def _tail(output: IO[bytes]) -> str:
     return output.read().decode("utf-8", "replace").strip()
 
 
+def _telling_line(tail: str) -> str:
+    """The line that explains an end: of a Python stack, where it was; else the last one."""
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    frames = [line for line in lines if line.startswith("File ")]
+    if any(line.startswith("Fatal Python error") for line in lines) and frames:
+        return frames[0][-200:]
+    return lines[-1][:200] if lines else ""
+
+
 def _death(status: int, tail: str) -> str:
     """In words, how a process ended that gave no answer."""
-    last = tail.splitlines()[-1][:200] if tail else ""
-    said = f"; its last line was: {last}" if last else ""
+    last = _telling_line(tail)
+    said = f"; it said: {last}" if last else ""
     if any(word in tail.lower() for word in MEMORY_WORDS):
         return f"it ran out of memory{said}"
     if status >= 0:

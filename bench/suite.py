@@ -106,6 +106,8 @@ def parse_suite(text: str, name: str, folder: Path) -> Suite:
     specs = {}
     for model, entry in models.items():
         where = f"suite {name}, [models.{model}]"
+        if not model.strip() or any(sign in model for sign in "/\\\0"):
+            raise UserError(f"{where}: {model!r} is no name for a model; use letters, digits, '.', '_' and '-'")
         if model in zoo():
             raise UserError(f"{where} bears the name of a zoo model; choose another name for a file of yours")
         _check_keys(_table(entry, where), MODEL_KEYS, where)

@@ -23,6 +23,7 @@ from typing import Any
 TASKS = {
     "prepare": "bench.tasks.prepare",
     "oracle": "bench.tasks.oracle",
+    "batch": "bench.tasks.batch",
     "build": "bench.tasks.build",
     "measure": "bench.tasks.measure",
     "steady": "bench.tasks.steady",
@@ -31,11 +32,11 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Serve one request; the descriptor for the reply is the only argument."""
+    """Serve one request; the arguments are the descriptor for the reply and the parent's process id."""
     reply = int(sys.argv[1])
     os.set_inheritable(reply, False)
-    parent = os.getppid()
-    _die_with_parent(parent)
+    # Told, not asked of the system: a parent that died while we started would already be forgotten.
+    _die_with_parent(int(sys.argv[2]))
     # A crash and a hang (the parent asks before it kills) leave the Python stack of every thread
     # in the captured output, which is often the only hint there is.
     faulthandler.enable()

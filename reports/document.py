@@ -56,6 +56,7 @@ def cell_entry(cell: CellSummary) -> dict[str, Any]:
     for skipped in ("cell", "spec", "medians_ns"):
         del values[skipped]
     entry |= values
+    entry["oracle"] = cell.spec.get("oracle_origin") or None
     entry["build"] = cell.spec.get("build") or None
     entry["audio"] = cell.spec.get("audio")
     entry["process_p50_ms"] = {number: median * 1e-6 for number, median in cell.medians_ns.items()}

@@ -195,8 +195,8 @@ class RunFile:
         with self._writing():
             self._db.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, json.dumps(value)))
 
-    def set_cell(self, cell: str, status: str, reason: str) -> None:
-        """Say of a whole cell that it cannot be measured, and why."""
+    def set_cell(self, cell: str, status: str | None, reason: str | None) -> None:
+        """Say of a whole cell that it cannot be measured, and why; None takes it back."""
         with self._writing():
             self._db.execute("UPDATE cell SET status = ?, reason = ? WHERE id = ?", (status, reason, cell))
 

@@ -52,6 +52,8 @@ class Request:
         model: path of the ONNX file; every dimension of its inputs is static.
         model_sha256: digest of that file and its external data, for cache keys.
         inputs, outputs: the graph's signature.
+        precision: the coarsest arithmetic that the graph itself asks for, ``fp32`` for most; what
+            an engine that computes a graph as it stands reports.
         threads: compute threads per session.
         sessions: how many sessions will run at the same time.
         options: every declared option of the adapter, defaults filled in.
@@ -62,6 +64,7 @@ class Request:
     model_sha256: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    precision: str
     threads: int
     sessions: int
     options: Mapping[str, Value]
@@ -73,7 +76,7 @@ class Facts:
     """What really ran, as far as the engine tells.
 
     Attributes:
-        precision: the arithmetic of the heavy operators: ``fp32``, ``bf16``, ``fp16``, ``int8``,
+        precision: the arithmetic of the heavy operators: ``fp32``, ``bf16``, ``fp16``, ``fp64``, ``int8``,
             joined by ``+`` where an engine mixed them.
         device: where it ran, such as ``cpu`` or ``cuda:0``.
         details: anything else worth keeping, JSON values only.
@@ -93,7 +96,7 @@ class Session(ABC):
 
     @abstractmethod
     def facts(self) -> Facts:
-        """What really ran; called after the timed calls."""
+        """What really ran; called once, after the first calls and before the timed ones."""
 
     def close(self) -> None:
         """Give back what the session holds."""

@@ -93,6 +93,7 @@ class FakeSession(Session):
         process = self._random.gauss(1.0, float(given["between"]))
         self._latency_ns = float(given["latency_us"]) * 1e3 * max(process, 0.1)
         self._spread, self._warmup = float(given["spread"]), int(given["warmup_calls"])
+        self._precision = request.precision
         self._calls = 0
         self._previous: list[Array] | None = None
         self._buffers: list[Array] | None = None
@@ -112,7 +113,7 @@ class FakeSession(Session):
         return answers
 
     def facts(self) -> Facts:
-        return Facts("bf16" if self._mode == "bf16" else "fp32", "cpu", {"calls": self._calls})
+        return Facts("bf16" if self._mode == "bf16" else self._precision, "cpu", {"calls": self._calls})
 
     def _answer(self, feeds: dict[str, Array]) -> list[Array]:
         right: list[Any] = [answer.copy() for answer in self._evaluator.run(self._names, feeds)]

@@ -63,7 +63,11 @@ class OpenVinoCpu(Runtime):
             settings["INFERENCE_PRECISION_HINT"] = PRECISIONS[str(given["precision"])]
         try:
             core = ov.Core()
-            compiled = core.compile_model(core.read_model(str(request.model)), "CPU", settings)
+            model = core.read_model(str(request.model))
+            # A file may have left sizes open where fixing them would have broken it.
+            if any(port.partial_shape.is_dynamic for port in model.inputs):
+                model.reshape({index: list(item.shape) for index, item in enumerate(request.inputs)})
+            compiled = core.compile_model(model, "CPU", settings)
             return [OpenVinoSession(compiled, request) for _ in range(request.sessions)]
         except Exception as error:  # every failure of a foreign library becomes a row
             raise engine_error(f"openvino could not load {request.model.name}", error) from error
@@ -91,7 +95,10 @@ class OpenVinoSession(Session):
     def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
         for name, memory in self._inputs:
             memory[...] = feeds[name]
-        answers = self._infer()  # copies its outputs out
+        try:
+            answers = self._infer()  # copies its outputs out
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error("openvino could not answer", error) from error
         return [answers[index] for index in self._outputs]
 
     def facts(self) -> Facts:

@@ -89,15 +89,19 @@ class OrtSession(Session):
 
     def __init__(self, session: Any, request: Request) -> None:
         self._session = session
-        self._precision = str(request.options["precision"])
+        asked = str(request.options["precision"])
+        self._precision = request.precision if asked == "fp32" else asked
         self._names = [output.name for output in request.outputs]
         self._call = session.run
 
     def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
-        return self._call(self._names, feeds)  # type: ignore[no-any-return]  # untyped library
+        try:
+            return self._call(self._names, feeds)  # type: ignore[no-any-return]  # untyped library
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error("onnxruntime could not answer", error) from error
 
     def facts(self) -> Facts:
-        # The CPU provider computes a float32 graph in float32: it never lowers precision by itself.
+        # The CPU provider computes a graph as it stands: it never lowers precision by itself.
         # The CUDA provider's TF32 is switched on or off explicitly, so what was asked is what ran.
         providers = self._session.get_providers()
         device = "cuda:0" if providers[0] == "CUDAExecutionProvider" else "cpu"

@@ -96,6 +96,7 @@ class TorchSession(Session):
         self._names = [tensor.name for tensor in request.inputs]
         self._kept = frozenset(_memory(buffer) for buffer in module.buffers())
         self._compiler = str(request.options["compiler"])
+        self._precision = request.precision
 
     def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
         """One forward pass, outside autograd."""
@@ -119,7 +120,7 @@ class TorchSession(Session):
             "interop_threads": torch.get_num_interop_threads(),
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
         }
-        return Facts("fp32", "cpu", details)
+        return Facts(self._precision, "cpu", details)
 
     def close(self) -> None:
         """Let go of the module."""

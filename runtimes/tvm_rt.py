@@ -54,7 +54,7 @@ class TvmCpu(Runtime):
     def build(self, request: Request) -> dict[str, Any]:
         """Compile into ``request.cache``, unless a finished library for the same question is there."""
         artefact = self._artefact(request)
-        cached = artefact.is_file()
+        cached = _intact(artefact)
         if not cached:
             self._compile(request, artefact)
         facts = {
@@ -107,7 +107,7 @@ class TvmCpu(Runtime):
             "host": _processor() if request.options["target"] == "host" else "",
         }
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-        return request.cache / f"{request.model.stem}-{request.options['target']}-{digest[:20]}.so"
+        return request.cache / f"{request.model.stem[:60]}-{request.options['target']}-{digest[:20]}.so"
 
     def _compile(self, request: Request, artefact: Path) -> None:
         import onnx
@@ -124,7 +124,9 @@ class TvmCpu(Runtime):
             with warnings.catch_warnings():
                 # Inputs are given by position, so it does not matter what the frontend calls them.
                 warnings.filterwarnings("ignore", message="Renaming name")
-                module = from_onnx(onnx.load(request.model), keep_params_in_input=False)
+                # Sizes are given as well: a file may have left them open.
+                shapes = {tensor.name: list(tensor.shape) for tensor in request.inputs}
+                module = from_onnx(onnx.load(request.model), shapes, keep_params_in_input=False)
             _check_inputs(len(module["main"].params), request)
             module = relax.transform.DecomposeOpsForInference()(module)
             module = relax.transform.CanonicalizeBindings()(module)
@@ -136,7 +138,9 @@ class TvmCpu(Runtime):
             with tempfile.TemporaryDirectory(prefix="unfinished-", dir=request.cache) as folder:
                 unfinished = Path(folder) / artefact.name
                 executable.export_library(str(unfinished))
+                seal = hashlib.sha256(unfinished.read_bytes()).hexdigest()
                 unfinished.replace(artefact)
+                _seal(artefact).write_text(seal, "utf-8")
         except EngineError:
             raise
         except Exception as error:  # every failure of a foreign library becomes a row
@@ -156,6 +160,7 @@ class TvmSession(Session):
         ]
         self._artefact = artefact
         self._target = target
+        self._precision = request.precision
 
     def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
         """Copy in, call, copy out."""
@@ -180,12 +185,24 @@ class TvmSession(Session):
             # two virtual machines called so overlap, so the interpreter lock is released.
             "thread_pool": "one per calling thread; calls from two threads overlap",
         }
-        return Facts("fp32", "cpu", details)
+        return Facts(self._precision, "cpu", details)
 
     def close(self) -> None:
         """Let go of the machine and its tensors."""
         self._main = None
         self._inputs = []
+
+
+def _seal(artefact: Path) -> Path:
+    return artefact.with_suffix(".sha256")
+
+
+def _intact(artefact: Path) -> bool:
+    """Whether it is there, whole, and as it was written: a damaged library would crash at the first call."""
+    try:
+        return _seal(artefact).read_text("utf-8") == hashlib.sha256(artefact.read_bytes()).hexdigest()
+    except OSError:
+        return False
 
 
 def _check_inputs(found: int, request: Request) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -35,6 +36,9 @@ for command in (doctor, models_command, list_command, run, show):
 
 def main() -> None:
     """Entry point: a person's mistake ends with one sentence and exit code 2, never with a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ‖ and × still gets its table
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

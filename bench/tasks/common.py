@@ -20,6 +20,7 @@ def engine_request(request: dict[str, Any], card: Card) -> Request:
         model_sha256=card.sha256,
         inputs=tuple(_tensor(port) for port in card.inputs),
         outputs=tuple(_tensor(port) for port in card.outputs),
+        precision=card.precision,
         threads=int(request["threads_each"]),
         sessions=int(request["sessions"]),
         options=request["options"],

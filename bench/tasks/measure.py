@@ -59,7 +59,7 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
         }
         stated = str(request["options"].get("precision", "default"))
         facts = sessions[0].facts()
-        precision = "+".join({facts.precision if stated == "default" else stated, cards[0].precision})
+        precision = "+".join(sorted({facts.precision if stated == "default" else stated, cards[0].precision}))
         reply = {
             "phases_ns": phases,
             "precision_asked": stated,
@@ -102,6 +102,8 @@ def _timed(request: dict[str, Any], layout: Layout, checker: Checker, precision:
     if wrong:
         return {**reply, "status": "wrong", "reason": wrong}
     broken = _broken_budget(reply, request["threads"])
+    if layout.stateful and (runaway := checker.runaway(samples.last)):
+        broken = f"{runaway}: its states run away on these inputs; feed others with --input"
     return {**reply, "status": "failed", "reason": broken} if broken else reply
 
 

@@ -49,12 +49,14 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
         origin = f"{FALLBACK_TITLE} ({error})"
         oracle = write_oracle(card, folder, rotations, channels, evaluator=second, origin=origin)
         second = None  # it cannot vouch for itself
+    warnings = list(oracle.warnings)
+    if oracle.origin.startswith(FALLBACK_TITLE):
+        warnings.append(f"the right answers come from {oracle.origin}, so {FALLBACK} is judged by a part of itself")
     return {
         "path": str(oracle.path),
         "origin": oracle.origin,
-        "warnings": list(oracle.warnings),
+        "warnings": warnings,
         "dispute": _dispute(card, oracle.path, second) if second else "",
-        "checked_by": FALLBACK_TITLE if second else "",
     }
 
 

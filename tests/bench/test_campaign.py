@@ -153,6 +153,40 @@ def test_a_changed_model_file_cannot_be_gone_on_with(tmp_path: Path, cli: Cli) -
     assert again.returncode == 0, again.stderr
 
 
+def test_a_runtime_that_came_back_is_measured_on_resume(tmp_path: Path, cli: Cli) -> None:
+    # Its row once kept the old reason and hid what was measured since.
+    broken = tmp_path / "broken"
+    (broken / "late-1.dist-info").mkdir(parents=True)
+    (broken / "late-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1\n")
+    (broken / "late-1.dist-info" / "entry_points.txt").write_text("[rtfloor.runtimes]\nlate = late:Late\n")
+    (broken / "late.py").write_text(
+        "import os\n"
+        "from runtimes.fake import Fake\n"
+        "from runtimes.installed import Probe\n"
+        "class Late(Fake):\n"
+        "    name = 'late'\n"
+        "    def probe(self):\n"
+        "        here = 'LATE' in os.environ\n"
+        "        return Probe(here, '1', '' if here else 'it is not here yet')\n"
+    )
+    path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{broken}"}
+    flags = ("--model", "null", "--runtime", "fake", "--runtime", "late", "--profile", "smoke", "--json")
+    first = cells(cli("run", *flags, env=path))
+    assert first["null/raw/late/mono/" + str(len(os.sched_getaffinity(0)))]["status"] == "unavailable"
+    again = cells(cli("run", "--resume", "latest", "--json", env={**path, "LATE": "1"}))
+    assert {cell["status"] for cell in again.values()} == {"ok"}
+
+
+def test_a_worker_whose_parent_is_already_dead_does_not_start(tmp_path: Path) -> None:
+    # The parent may die while the worker's interpreter is still starting.
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    command = [sys.executable, "-P", "-m", "bench.worker", "1", ended.stdout.decode().strip()]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, input=b"{}", env=environment, capture_output=True, check=False, timeout=30)
+    assert result.returncode == 1
+    assert result.stdout == b""
+
+
 def test_a_full_disk_keeps_what_was_measured(tmp_path: Path) -> None:
     # The run file may grow to 24 KiB and no further, as on a disk that fills up.
     code = (

@@ -129,8 +129,10 @@ def test_more_threads_than_the_budget_void_the_time() -> None:
     for _ in range(4):
         # Beside other programs the extra threads may get no processor, and then take none from anybody.
         body = measure(mode="greedy", latency_us=3000.0).body
-        if body["status"] == "failed":
+        if body["parallelism"] > 1.2:
             break
+    else:
+        pytest.skip("other programs left the extra threads no processor")
     assert body["status"] == "failed", body
     assert "budget is 1" in body["reason"]
 

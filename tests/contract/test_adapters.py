@@ -23,9 +23,9 @@ from runtimes.options import resolve
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("drive.py")
 # What an engine says it cannot do, stated here so that losing one more of these is noticed.
-KNOWN_GAPS: dict[str, set[str]] = {"tvm": {"gru"}}
+KNOWN_GAPS: dict[str, set[str]] = {"tvm": {"gru", "lstm"}}
 VENDORS = ("onnxruntime", "openvino", "tract", "tvm", "torch", "tensorrt", "numpy", "onnx")
-CASES = ("identity", "conv", "depthwise", "norm", "several", "integers", "boolean", "gru")
+CASES = ("identity", "conv", "depthwise", "norm", "several", "integers", "boolean", "gru", "lstm")
 
 
 @cache

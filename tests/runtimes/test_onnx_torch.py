@@ -395,7 +395,9 @@ def ask(path: Path, proto: onnx.ModelProto, x: tuple[int, ...], outputs: list[st
     (path / "cache").mkdir()
     chosen = resolve("torch", TorchCpu.options, options)
     signature = tuple(Tensor(name, (), "float32") for name in outputs)
-    return Request(path / "m.onnx", "0" * 64, (Tensor("x", x, "float32"),), signature, 1, 1, chosen, path / "cache")
+    return Request(
+        path / "m.onnx", "0" * 64, (Tensor("x", x, "float32"),), signature, "fp32", 1, 1, chosen, path / "cache"
+    )
 
 
 def test_outputs_are_the_callers_own(tmp_path: Path) -> None:
