@@ -44,7 +44,8 @@ class Card:
         name: zoo name, or the file's name without its ending.
         form: ``raw``, ``ln``, …
         batch: signals stacked into one call.
-        path: the ONNX file; every size of its inputs is static.
+        path: the ONNX file. Its input sizes are static, unless a warning says that they were left
+            open; ``inputs`` has the sizes to be measured either way.
         sha256: digest of that file and its external data.
         inputs, outputs: the real ones, in the graph's order.
         states: state input name -> name of the output that is fed back into it.
@@ -54,8 +55,9 @@ class Card:
         nodes: nodes, those of subgraphs included.
         operators: how often each operator occurs; those outside the standard carry their domain.
         opset: version of the standard operator set.
-        precision: the coarsest arithmetic that the graph itself asks for: ``fp32``, ``fp16``,
-            ``int8`` or ``int4``. No engine can be held to more than that.
+        precision: the coarsest arithmetic that the graph itself asks for: ``fp64``, ``fp32``,
+            ``fp16``, ``bf16``, ``int8`` or ``int4``; ``fp64`` where inputs or weights are double and
+            nothing is coarser. No engine can be held to more than that.
         signal: kind of seeded input, see :mod:`models.inputs`.
         constants: input name -> what replaces its seeded values, see :mod:`models.inputs`.
         warnings: full sentences for the user.

@@ -21,7 +21,30 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Array = NDArray[Any]
+_ROUNDED = {np.dtype(kind) for kind in ("int8", "uint8", "int16", "uint16")}
 _SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """How far an output of integers or booleans is from the expected one.
+
+    Attributes:
+        output: its name.
+        differing: how many values differ.
+        size: of how many.
+        max_abs_error: the largest difference.
+        peak: the largest expected absolute value.
+        rounded: whether its type is one that real values are rounded to (PCM, quantised values), so
+            that float32's own rounding may move a value by a step.
+    """
+
+    output: str
+    differing: int
+    size: int
+    max_abs_error: float
+    peak: float
+    rounded: bool
 
 
 @dataclass(frozen=True)
@@ -38,6 +61,7 @@ class Error:
         cosine: smallest over the outputs of the cosine between expected and got; 1 when both are 0.
         differing: largest share of differing values in an integer or boolean output.
         differing_output: the output it belongs to.
+        whole: every integer or boolean output with a value that differs.
         mismatch: what makes numbers meaningless: a wrong count, shape or type, NaN, infinity.
     """
 
@@ -49,6 +73,7 @@ class Error:
     cosine: float = 1.0
     differing: float = 0.0
     differing_output: str = ""
+    whole: tuple[Whole, ...] = ()
     mismatch: str | None = None
 
 
@@ -77,7 +102,7 @@ def compare(expected: Sequence[Array], got: Sequence[Array], names: Sequence[str
     if len(expected) != len(got):
         return Error(first, mismatch=f"{len(got)} outputs came, {len(expected)} were expected")
     floats: list[Error] = []
-    whole: list[tuple[float, str]] = [(0.0, "")]
+    whole: list[Whole] = []
     for name, want, have in zip(names, expected, map(np.asarray, got), strict=True):
         problem = _mismatch(want, have)
         if problem:
@@ -85,10 +110,10 @@ def compare(expected: Sequence[Array], got: Sequence[Array], names: Sequence[str
         if want.dtype.kind == "f":
             floats.append(_numbers(name, want.astype(np.float64), have.astype(np.float64)))
         else:
-            whole.append((float(np.mean(want != have)) if want.size else 0.0, name))
+            whole += _whole(name, want, have)
     worst = max(floats, key=lambda one: one.max_abs_error / _scale(one.peak), default=Error(first))
     noisiest = min(floats, key=lambda one: math.inf if one.snr_db is None else one.snr_db, default=worst)
-    share, differing = max(whole, key=lambda pair: pair[0])
+    share, differing = max(((one.differing / one.size, one.output) for one in whole), default=(0.0, ""))
     return replace(
         worst,
         snr_db=noisiest.snr_db,
@@ -96,6 +121,7 @@ def compare(expected: Sequence[Array], got: Sequence[Array], names: Sequence[str
         cosine=min((one.cosine for one in floats), default=1.0),
         differing=share,
         differing_output=differing,
+        whole=tuple(whole),
     )
 
 
@@ -127,8 +153,13 @@ def verdict(error: Error, precision: str, oracle_name: str, *, subject: str) -> 
     allowed = tolerance(precision)
     limit = allowed.max_abs_relative_to_peak * _scale(error.peak)
     output, reason = error.output, error.mismatch
-    if reason is None and error.differing:
-        output, reason = error.differing_output, f"{error.differing:.2%} of its whole numbers differ, none may"
+    for one in error.whole:
+        # The unit in the last place is allowed whatever the peak: that is what rounding moves.
+        step = max(1.0, allowed.max_abs_relative_to_peak * one.peak) if one.rounded else 0.0
+        if reason is None and one.max_abs_error > step:
+            few = f"{one.differing} of {one.size} values differ"
+            far = f", by up to {one.max_abs_error:g}, and {step:g} is allowed ({precision})"
+            output, reason = one.output, few + (far if one.rounded else ", none may")
     if reason is None and not error.max_abs_error <= limit:
         reason = f"max abs error {error.max_abs_error:.1e} is above {limit:.1e} ({precision})"
     if reason is None and error.snr_db is not None and not error.snr_db >= allowed.snr_db_min:
@@ -164,6 +195,19 @@ def _mismatch(want: Array, have: Array) -> str | None:
         if bad:
             return f"{bad} of its {have.size} values are NaN or infinite"
     return None
+
+
+def _whole(name: str, want: Array, have: Array) -> list[Whole]:
+    differing = int(np.count_nonzero(want != have))
+    if not differing:
+        return []
+    # In float64: integers of 64 bits, which it rounds, are judged by the count alone.
+    a, b = want.astype(np.float64), have.astype(np.float64)
+    peak = float(np.max(np.abs(a)))
+    # 8 bits that are never above 1 are a mask, in which a step is the whole answer.
+    rounded = want.dtype in _ROUNDED and not (want.dtype.itemsize == 1 and peak <= 1)
+    error = float(np.max(np.abs(a - b)))
+    return [Whole(name, differing, int(want.size), max(error, float(not rounded)), peak, rounded)]
 
 
 def _numbers(name: str, want: Array, have: Array) -> Error:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelError
+from models.names import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,6 +92,7 @@ def with_values(card: Card, values: Mapping[str, str]) -> Card:
             raise ModelError(f"--input {name}={spec}: {name!r} is a state input, which always starts at zeros")
         # A measured process may have another working folder.
         full = str(Path(spec).absolute()) if spec.endswith(".npy") else spec
+        check_text(Path(full))
         _override(ports[name], full, np.random.default_rng(0), 0)
         constants[name] = full
     return replace(card, constants=constants)

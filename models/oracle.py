@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from models.errors import ModelError
 from models.health import health
 from models.inputs import make_inputs
+from models.names import slug, unwritable
 from models.oracle_file import Inputs, load_facts, save_oracle
 from models.reference import ALGORITHM, Evaluator, Reference, evaluate
 
@@ -65,13 +66,15 @@ def write_oracle(  # the last two belong together and are usually absent
     name = origin or Reference.name
     inputs = make_inputs(card, rotations, channels)
     key = _key(card, inputs, name)
-    path = folder.absolute() / f"{card.name}-{card.form}-{key[:24]}.npz"
+    path = folder.absolute() / f"{slug(card.name)}-{card.form}-{key[:24]}.npz"
     if path.is_file():
         try:
             facts = load_facts(path)
+        except ModelError:
+            facts = {}  # damaged by a full disk or a curious editor: computed again below
+        # The name of a file is no proof: another oracle may have been copied over it.
+        if facts.get("sha256") == key:
             return OracleInfo(path, key, facts["origin"], tuple(facts["warnings"]))
-        except (ModelError, KeyError):
-            pass  # damaged by a full disk or a curious editor: computed again below
     run = evaluator or Reference(Path(card.path))
     expected = [evaluate(card, feeds, run) for feeds in inputs]
     warnings = tuple(health(card, inputs, expected, run))
@@ -79,9 +82,7 @@ def write_oracle(  # the last two belong together and are usually absent
     try:
         save_oracle(path, inputs, expected, names, {"origin": name, "warnings": warnings, "sha256": key})
     except OSError as error:
-        raise ModelError(
-            f"cannot keep the oracle in {folder}: {error.strerror or error}; choose another folder"
-        ) from error
+        raise unwritable("oracle", path, error) from error
     return OracleInfo(path, key, name, warnings)
 
 

@@ -5,8 +5,8 @@ Only NumPy is imported: a measured process reads this file, and must not load on
 
 from __future__ import annotations
 
+import hashlib
 import json
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,13 +40,14 @@ def save_oracle(path: Path, inputs: Inputs, expected: Expected, names: Sequence[
             # Numbers, not names, as keys: graphs have names that no archive would hold.
             arrays |= {f"in-{channel}-{turn}-{i}": feed[name] for i, name in enumerate(names)}
             arrays |= {f"out-{channel}-{turn}-{i}": value for i, value in enumerate(answer)}
-    head = {
+    head: dict[str, Any] = {
         "channels": len(inputs),
         "rotations": len(inputs[0]) if inputs else 0,
         "names": list(names),
         "outputs": len(expected[0][0]) if expected and expected[0] else 0,
         "facts": dict(facts),
     }
+    head["digest"] = _digest(head, arrays)
     arrays["head"] = np.array(json.dumps(head))
     write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]  # its stub mistakes ** for a flag
 
@@ -82,6 +83,20 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
         # Opened here: given a path, NumPy leaves a damaged archive open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             data = {key: archive[key] for key in archive.files}
-        return json.loads(str(data["head"])), data
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise ModelError(f"the oracle {path} cannot be read ({error}); delete it, and it will be made again") from error
+        head: dict[str, Any] = json.loads(str(data.pop("head")))
+        if head.pop("digest") != _digest(head, data):
+            raise ValueError("its values are not those that were written")  # noqa: TRY301  # as any other damage
+    except Exception as error:  # a damaged archive can break any reader: zip, zlib, JSON, NumPy's header
+        detail = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"the oracle {path} cannot be read ({detail}); delete it, and it will be made again"
+        ) from error
+    return head, data
+
+
+def _digest(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+    total = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    for name, value in sorted(arrays.items()):
+        total.update(json.dumps([name, str(value.dtype), value.shape]).encode())
+        total.update(value.tobytes())
+    return total.hexdigest()

@@ -21,11 +21,12 @@ from models.card import Card, Port
 from models.errors import ModelError
 from models.facts import Audio, facts
 from models.inputs import with_values
+from models.names import slug, unwritable
 from models.signature import fix_shapes, guessed_batches, show, signature
-from models.userfile import digest, external_files, load_user_model, structural_warnings, tensors
+from models.userfile import digest, digest_of, external_files, load_user_model, structural_warnings, tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _FIXED_NAME = "fixed-sizes.onnx"
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
@@ -50,12 +51,12 @@ def prepare_zoo(name: str, form: str, batch: int, folder: Path) -> Card:
     model = build(name, form, batch)
     content = model.SerializeToString(deterministic=True)
     sha256 = hashlib.sha256(content).hexdigest()
-    path = folder.absolute() / f"{name}-{form}-b{batch}-{sha256[:16]}.onnx"
+    path = folder.absolute() / f"{slug(name)}-{form}-b{batch}-{sha256[:16]}.onnx"
     try:
-        if not (path.is_file() and path.read_bytes() == content):
+        if not _holds(path, content):
             write_atomically(path, lambda file: file.write(content))
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable("model", path, error) from error
     inputs, outputs, _ = signature(model, {})
     entry = facts(name)
     return Card(
@@ -87,8 +88,9 @@ def prepare_user(
 ) -> Card:
     """Check a user's file and make its card.
 
-    A file whose input sizes are all static is used where it lies. Otherwise a copy with fixed
-    sizes goes into ``folder``, its external data beside it.
+    A file whose input sizes are all static is used where it lies, and so is one with
+    branches, which fixed sizes may contradict. Otherwise a copy with fixed sizes goes into ``folder``, its external
+    data beside it.
 
     Args:
         path: the ONNX file.
@@ -109,17 +111,20 @@ def prepare_user(
     inputs, outputs, rewrite = signature(model, shapes or {}, batch, states)
     _check_states(states, inputs, outputs)
     warnings = structural_warnings(path) + guessed_batches(model, shapes or {})
-    sha256 = digest(path, model)
-    file = path
+    file, sha256 = path, digest(path, model)
     if rewrite:
         fixed = fix_shapes(model, inputs)
-        file = _write_fixed(fixed, external_files(model, path), path, sha256, folder)
-        sha256 = digest(file, fixed)
-        if any(node.op_type == "If" for node in _nodes(model.graph)):
+        kinds = {node.op_type for node in _nodes(model.graph)}
+        # Runtimes check the branch not taken more strictly than onnx does, so an If is never trusted
+        # to survive. The adapters take the sizes from the card: an open size in the file is no loss.
+        if "If" in kinds or ("Loop" in kinds and not _type_checks(fixed) and _type_checks(model)):
             warnings.append(
-                f"{path.name} has If nodes and its sizes were fixed: a runtime that also checks the branch "
-                "not taken may refuse it; an export without If, or for one case only, is safer"
+                f"the input sizes were left open in {path.name}: it has If or Loop nodes, and fixed sizes can "
+                "contradict a branch that is not taken, so that runtimes refuse the file; an export for one "
+                "case only, without these nodes, may be faster"
             )
+        else:
+            file, sha256 = _write_fixed(fixed, external_files(model, path), path, sha256, folder)
     card = Card(
         name=path.stem,
         form="raw",
@@ -158,32 +163,83 @@ def _check_states(states: Mapping[str, str], inputs: Sequence[Port], outputs: Se
             )
 
 
-def _write_fixed(model: onnx.ModelProto, external: Sequence[Path], path: Path, sha256: str, folder: Path) -> Path:
-    content = model.SerializeToString(deterministic=True)
-    key = hashlib.sha256(sha256.encode() + content).hexdigest()[:16]
-    home = folder.absolute() / f"{path.stem}-{key}"
+def _write_fixed(
+    model: onnx.ModelProto, external: Sequence[Path], path: Path, sha256: str, folder: Path
+) -> tuple[Path, str]:
+    """The copy with fixed sizes and its digest, which is that of what should be there, never of what is."""
     if any(file.name == _FIXED_NAME for file in external):
         raise ModelError(
             f"{path} keeps external data in a file called {_FIXED_NAME}; rename that file and export again"
         )
+    content = model.SerializeToString(deterministic=True)
+    key = hashlib.sha256(sha256.encode() + content).hexdigest()[:16]
+    home = folder.absolute() / f"{slug(path.stem)}-{key}"
+    # Name in the copy -> source.
+    sources = {os.path.normpath(file.relative_to(path.parent)): file for file in external}
     try:
-        if not (home / _FIXED_NAME).is_file():
+        if not _whole(home, content, sources):
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", suffix=".partial", dir=folder) as name:
+            with tempfile.TemporaryDirectory(prefix=".fixed-", suffix=".partial", dir=folder) as name:
                 staging = Path(name) / "whole"
                 staging.mkdir()
-                for file in external:
-                    target = staging / os.path.normpath(file.relative_to(path.parent))
-                    target.parent.mkdir(parents=True, exist_ok=True)
+                for target, file in sources.items():
+                    (staging / target).parent.mkdir(parents=True, exist_ok=True)
                     # A copy: onnx refuses data with a second hard link, even in the user's own folder.
-                    shutil.copyfile(file, target)
+                    shutil.copyfile(file, staging / target)
                 (staging / _FIXED_NAME).write_bytes(content)
-                # Somebody else may have been quicker; what is there has the same content.
-                if not home.exists():
-                    staging.rename(home)
+                # Somebody else may have been quicker; then theirs stays, which may be in use.
+                if not _whole(home, content, sources):
+                    _replace(staging, home, lambda: _whole(home, content, sources))
     except OSError as error:
-        raise _unwritable(folder, error) from error
-    return home / _FIXED_NAME
+        raise unwritable("model", home, error) from error
+    return home / _FIXED_NAME, digest_of(content, external, path.parent)
+
+
+def _whole(home: Path, content: bytes, sources: Mapping[str, Path]) -> bool:
+    """Whether a copy made earlier still is what would be written now, to the last byte."""
+    return _holds(home / _FIXED_NAME, content) and all(
+        _same(home / target, source) for target, source in sources.items()
+    )
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.is_file() and path.read_bytes() == content
+    except OSError:
+        return False
+
+
+def _same(copy: Path, source: Path) -> bool:
+    try:
+        # Links are read, but refused by onnx and by the engines that use its checks.
+        if copy.is_symlink() or not copy.is_file() or copy.stat().st_nlink != 1:
+            return False
+        with copy.open("rb") as one, source.open("rb") as other:
+            return hashlib.file_digest(one, "sha256").digest() == hashlib.file_digest(other, "sha256").digest()
+    except OSError:
+        return False
+
+
+def _replace(staging: Path, home: Path, whole: Callable[[], bool]) -> None:
+    if home.is_symlink() or home.is_file():
+        home.unlink()
+    else:
+        shutil.rmtree(home, ignore_errors=True)
+    try:
+        staging.rename(home)
+    except OSError:
+        # Another process put its own there in between.
+        if not whole():
+            raise
+
+
+def _type_checks(model: onnx.ModelProto) -> bool:
+    """Whether strict shape inference, which runtimes do at load, accepts the graph."""
+    try:
+        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    except Exception:  # noqa: BLE001  # it raises several types; a model over 2 GiB cannot be asked
+        return False
+    return True
 
 
 def _contents(model: onnx.ModelProto) -> dict[str, Any]:
@@ -200,16 +256,34 @@ def _contents(model: onnx.ModelProto) -> dict[str, Any]:
 
 
 def _precision(model: onnx.ModelProto, operators: set[str]) -> str:
-    types = {tensor.data_type for tensor in tensors(model)}
+    kinds = onnx.TensorProto
+    stored = {tensor.data_type for tensor in tensors(model)}
+    stored |= {value.type.tensor_type.elem_type for value in model.graph.input}
+    types = stored | set(_inner_types(model))
     if types & _INT4 or any(name.endswith("MatMulNBits") for name in operators):
         return "int4"
     if any(_QUANTISED.search(name) for name in operators):
         return "int8"
-    types |= {value.type.tensor_type.elem_type for value in model.graph.input}
-    return "fp16" if onnx.TensorProto.FLOAT16 in types else "fp32"
+    for kind, name in ((kinds.BFLOAT16, "bf16"), (kinds.FLOAT16, "fp16"), (kinds.FLOAT, "fp32")):
+        if kind in types:
+            return name
+    return "fp64" if kinds.DOUBLE in stored else "fp32"
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+def _inner_types(model: onnx.ModelProto) -> Iterator[int]:
+    """Element types that the graph computes in, as far as it says so: noted values and casts."""
+    for body in (model.graph, *model.functions):
+        for node in _nodes(body):
+            for attribute in node.attribute:
+                if node.op_type == "Cast" and attribute.name == "to":
+                    yield attribute.i
+                for sub in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
+                    yield from (value.type.tensor_type.elem_type for value in (*sub.output, *sub.value_info))
+    for value in (*model.graph.output, *model.graph.value_info):
+        yield value.type.tensor_type.elem_type
+
+
+def _nodes(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
     for node in graph.node:
         yield node
         for attribute in node.attribute:
@@ -241,7 +315,3 @@ def _warnings(card: Card) -> list[str]:
 def _words(audio: Audio) -> str:
     plural = "s" if audio.frames != 1 else ""
     return f"{audio.frames} frame{plural} x {audio.hop} samples / {audio.sample_rate} Hz"
-
-
-def _unwritable(folder: Path, error: OSError) -> ModelError:
-    return ModelError(f"cannot keep the model in {folder}: {error.strerror or error}; choose a folder you may write to")

@@ -1,4 +1,4 @@
-"""The independent evaluator: onnx's own reference, with our convolutions and pooling, watched node by node."""
+"""The independent evaluator: onnx's own reference, with operators of our own, watched node by node."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ from models.errors import ModelError
 from models.inputs import initial_state
 from models.reference_ops import BatchNormalization, Conv, ConvTranspose
 from models.reference_pool import AveragePool, GlobalMaxPool, MaxPool
+from models.reference_quant import (
+    ConvInteger,
+    DequantizeLinear,
+    MatMulInteger,
+    QLinearConv,
+    QLinearMatMul,
+    QuantizeLinear,
+)
 from models.userfile import load_with_data
 
 if TYPE_CHECKING:
@@ -27,10 +35,23 @@ Evaluator = Callable[[Feeds], list[Array]]
 Watch = Callable[[onnx.NodeProto, str, Array], None]
 
 # Changes whenever our own operators may answer differently: older oracles are then made anew.
-ALGORITHM = 1
+ALGORITHM = 2
 
-
-OPERATORS = [AveragePool, BatchNormalization, Conv, ConvTranspose, GlobalMaxPool, MaxPool]
+# What the stock evaluator knows better where it knows it: blocks, 4 bits, float8.
+_BEFORE_19 = [DequantizeLinear, QuantizeLinear]
+OPERATORS = [
+    AveragePool,
+    BatchNormalization,
+    Conv,
+    ConvInteger,
+    ConvTranspose,
+    GlobalMaxPool,
+    MatMulInteger,
+    MaxPool,
+    QLinearConv,
+    QLinearMatMul,
+    *_BEFORE_19,
+]
 
 
 class ReferenceUnsupported(ModelError):  # noqa: N818  # a condition the caller acts on, not a mistake
@@ -48,7 +69,7 @@ class Reference:
         ModelError: the file cannot be read.
     """
 
-    name = f"the reference evaluator (onnx {onnx.__version__}, convolution and pooling of our own)"
+    name = f"the reference evaluator (onnx {onnx.__version__}, convolution, pooling and quantisation of our own)"
 
     def __init__(self, path: Path) -> None:
         watcher = _Watcher()
@@ -56,7 +77,9 @@ class Reference:
         kind = type("Watched", (_Guarded,), {"watcher": watcher})
         try:
             model = load_with_data(path)
-            self._evaluator = kind(model, new_ops=OPERATORS)
+            opset = max((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), default=1)
+            operators = [op for op in OPERATORS if opset < 19 or op not in _BEFORE_19]
+            self._evaluator = kind(model, new_ops=operators)
         except ModelError:
             raise
         except Exception as error:  # the evaluator raises whatever its operators raise

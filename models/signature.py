@@ -62,7 +62,8 @@ def signature(
     """
     declared = {value.name: _dims(value) for value in real_inputs(model)}
     dtypes = {value.name: _dtype(value, "input") for value in real_inputs(model)}
-    fixed = _resolve(declared, shapes)
+    zeros = {value.name for value in real_inputs(model) if _has_zero(value)}
+    fixed = _resolve(declared, shapes, zeros)
     inputs = tuple(Port(name, shape, dtypes[name]) for name, shape in fixed.items())
     if batch is not None and batch != 1:
         inputs = with_batch(model, inputs, batch, states)
@@ -195,7 +196,7 @@ def show(dims: Sequence[Dim] | None) -> str:
 
 
 def _resolve(
-    declared: Mapping[str, tuple[Dim, ...] | None], shapes: Mapping[str, tuple[int, ...]]
+    declared: Mapping[str, tuple[Dim, ...] | None], shapes: Mapping[str, tuple[int, ...]], zeros: Collection[str]
 ) -> dict[str, tuple[int, ...]]:
     symbols: dict[str, int] = {}
     for name, sizes in shapes.items():
@@ -220,9 +221,10 @@ def _resolve(
             return {name: fixed[name] for name in declared}
         if still_open == open_inputs:
             name = still_open[0]
+            zero = "; the file has a size of 0 there: zero sizes are not supported" if name in zeros else ""
             raise ModelError(
                 f"input {name!r} has the shape {show(declared[name])}: "
-                f"give every size with --shape {name}={_example(declared[name])}"
+                f"give every size with --shape {name}={_example(declared[name])}{zero}"
             )
 
 
@@ -233,7 +235,7 @@ def _bind(
     if name not in declared:
         raise ModelError(f"{given}: the model has no input {name!r}; its inputs are {', '.join(declared) or 'none'}")
     if any(size < 1 for size in sizes):
-        raise ModelError(f"{given}: every size must be 1 or more")
+        raise ModelError(f"{given}: every size must be 1 or more; zero sizes are not supported")
     dims = declared[name]
     if dims is None:
         return
@@ -258,15 +260,20 @@ def _dims(value: onnx.ValueInfoProto) -> tuple[Dim, ...] | None:
     return tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param for d in tensor.shape.dim)
 
 
+def _has_zero(value: onnx.ValueInfoProto) -> bool:
+    return any(d.HasField("dim_value") and d.dim_value == 0 for d in value.type.tensor_type.shape.dim)
+
+
 def _static(dims: tuple[Dim, ...] | None) -> tuple[int, ...] | None:
     sizes = tuple(dim for dim in dims or () if isinstance(dim, int))
     return sizes if dims is not None and len(sizes) == len(dims) else None
 
 
 def _dtype(value: onnx.ValueInfoProto, role: str) -> str:
-    kind = value.type.WhichOneof("value")
+    kind, remedy = value.type.WhichOneof("value"), ""
     if kind not in {"tensor_type", None}:
         found = str(kind).removesuffix("_type").replace("_", " ")
+        remedy = "; with skl2onnx: options={'zipmap': False}" if kind in {"sequence_type", "map_type"} else ""
     else:
         code = value.type.tensor_type.elem_type
         if code in _DTYPES:
@@ -274,7 +281,7 @@ def _dtype(value: onnx.ValueInfoProto, role: str) -> str:
         found = TensorProto.DataType.Name(code).lower() if code in TensorProto.DataType.values() else f"number {code}"
     raise ModelError(
         f"{role} {value.name!r} has the element type {found}, which is not supported; "
-        f"supported are tensors of {', '.join(_DTYPES.values())}: export the model with one of these"
+        f"supported are tensors of {', '.join(_DTYPES.values())}: export the model with one of these{remedy}"
     )
 
 

@@ -11,9 +11,10 @@ import onnx
 from onnx import TensorProto
 
 from models.errors import ModelError
+from models.names import check_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 # Bits per element of every type whose tensors have a size that can be checked.
 _BITS = {
@@ -114,14 +115,24 @@ def digest(path: Path, model: onnx.ModelProto | None = None) -> str:
         ModelError: as :func:`load_user_model`.
     """
     files = external_files(model or load_user_model(path), path)
-    total = hashlib.sha256()
     try:
-        _feed(total, path)
-        for file in files:
-            total.update(f"\0{file.relative_to(path.parent).as_posix()}\0{file.stat().st_size}\0".encode())
-            _feed(total, file)
+        return digest_of(path.read_bytes(), files, path.parent)
     except OSError as error:
         raise ModelError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def digest_of(content: bytes, files: Sequence[Path], folder: Path) -> str:
+    """What :func:`digest` gives for a model file with this content and these data files in ``folder``.
+
+    Raises:
+        OSError: a data file cannot be read.
+    """
+    total = hashlib.sha256(content)
+    for file in files:
+        total.update(f"\0{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as data:
+            while chunk := data.read(1 << 20):
+                total.update(chunk)
     return total.hexdigest()
 
 
@@ -142,6 +153,7 @@ def is_external(tensor: onnx.TensorProto) -> bool:
 
 
 def _parse(path: Path) -> onnx.ModelProto:
+    check_text(path)
     if path.is_dir():
         found = ", ".join(sorted(p.name for p in path.glob("*.onnx"))[:5]) or "none"
         raise ModelError(f"{path} is a folder, not an ONNX file; the .onnx files in it: {found}")
@@ -247,12 +259,6 @@ def _size(tensor: onnx.TensorProto) -> int:
         return 0
     bits: int = math.prod(tensor.dims) * _BITS.get(kind, 0)
     return -(-bits // 8)
-
-
-def _feed(total: Any, path: Path) -> None:
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            total.update(chunk)
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:

@@ -2,7 +2,8 @@
 
 The answers come from an evaluator that shares no code with any engine we measure. Where
 ONNX Runtime is installed, its unoptimised graph answers the same inputs: when two independent
-evaluators differ, nobody can be called wrong, and the oracle says so.
+evaluators differ, nobody can be called wrong, and the oracle says so. Where the reference cannot
+compute a model, ONNX Runtime stands in, and a warning says that.
 """
 
 from __future__ import annotations

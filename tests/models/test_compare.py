@@ -77,7 +77,7 @@ def test_whole_numbers_are_exact() -> None:
     got = [np.arange(8)]
     got[0][3] = 0
     assert compare(want, got, ["label"]).differing == 1 / 8
-    assert "12.50%" in str(judge(want, got, "int4", ("label",)))
+    assert "1 of 8 values differ, none may" in str(judge(want, got, "int4", ("label",)))
     assert judge(want, want, names=("label",)) is None
 
 
@@ -99,3 +99,45 @@ def test_mixed_precisions_take_the_loosest() -> None:
     assert tolerance("fp32+int8") == tolerance("int8")
     with pytest.raises(ModelError, match=r"fp8.*fp32, tf32"):
         tolerance("fp8")
+    assert tolerance("fp64") == tolerance("fp32")
+
+
+def test_rounded_types_may_miss_by_a_step_and_indices_may_not() -> None:
+    samples = np.linspace(-32767, 32767, 32768).astype(np.int16)
+    for kind, far in ((np.int16, 100), (np.uint16, 100)):
+        want = (samples.astype(np.int64) + (32768 if kind is np.uint16 else 0)).astype(kind)
+        near, wrong = want.copy(), want.copy()
+        near[[5, 6, 7]] += kind(1)
+        wrong[[5, 6, 7]] += kind(far)
+        assert judge([want], [near]) is None
+        text = str(judge([want], [wrong]))
+        assert "3 of 32768 values differ, by up to 100" in text
+        assert "%" not in text
+    for kind in (np.int32, np.int64, np.uint32, np.uint64):
+        index = np.arange(1, 9, dtype=kind)
+        off = index.copy()
+        off[0] += kind(1)
+        assert "1 of 8 values differ, none may" in str(judge([index], [off], "int4"))
+    assert judge([np.array([True, False])], [np.array([True, True])], "int4") is not None
+
+
+def test_a_large_index_off_by_less_than_float64_sees() -> None:
+    want = np.array([2**62], np.int64)
+    assert judge([want], [want + 1]) is not None
+
+
+def test_quantised_values_follow_the_precision_and_masks_are_exact() -> None:
+    want = np.array([-128, 0, 100], np.int8)
+    got = np.array([-118, 0, 100], np.int8)
+    assert judge([want], [got], "int8") is None
+    assert judge([want], [got], "fp32") is not None
+    # The difference of two int8 does not fit int8.
+    assert judge([want], [np.array([127, 0, 100], np.int8)], "int8") is not None
+    mask = np.array([0, 1, 1, 0], np.uint8)
+    assert judge([mask], [1 - mask], "int8") is not None
+
+
+def test_a_wrong_output_is_not_hidden_by_a_worse_looking_right_one() -> None:
+    small, large = np.array([2, 3], np.int16), np.array([30000, 0], np.int16)
+    text = judge([small, large], [small + np.int16(1), large - np.int16(50)], names=("a", "b"))
+    assert "'b'" in str(text)

@@ -127,3 +127,16 @@ def test_batch_reaches_the_state_by_its_symbol(make_model: Callable[..., onnx.Mo
     )
     inputs, _, _ = signature(model, {}, 2, states=["h"])
     assert [port.shape for port in inputs] == [(2, 4), (2, 2, 3), ()]
+
+
+def test_zero_sizes_are_named(make_model: Callable[..., onnx.ModelProto]) -> None:
+    fails(identity(make_model, [1, 0]), {}, "zero sizes are not supported")
+    fails(identity(make_model, [1, "n"]), {"x": (1, 0)}, "zero sizes are not supported")
+
+
+def test_classifiers_with_maps_are_told_the_export_option(make_model: Callable[..., onnx.ModelProto]) -> None:
+    model = identity(make_model, [1, 4])
+    model.graph.output[0].CopyFrom(
+        helper.make_value_info("y", helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, [1])))
+    )
+    fails(model, {}, "sequence", "{'zipmap': False}")
