@@ -189,7 +189,8 @@ def _check_same(
 ) -> None:
     for name, spec in before.items():
         for key in SAME:
-            if spec.get(key) != now[name][key] and not ready[name].status:
+            # What was not known because the cell could not be measured then is no difference.
+            if spec.get(key) and spec[key] != now[name][key] and not ready[name].status:
                 raise UserError(
                     f"run {path} cannot be gone on with: {key} of {name} was {spec.get(key)!r} and is now "
                     f"{now[name][key]!r}; start a new run"
