@@ -70,11 +70,18 @@ def sample(target: Target, duration_s: float, least: int, most: int, before: Sam
     call, feeds_of, absorb = target.call, target.feeds, target.absorb
     clock, cpu_clock = time.perf_counter_ns, time.process_time_ns
     number = first = len(wall)
+    keep = target.rotations
+    finish: int | None = None
     gc.collect()
     gc.disable()
     try:
-        deadline = clock() + int(duration_s * 1e9)
+        begin = end = clock()
+        deadline = end + int(duration_s * 1e9)
         while True:
+            made = number - first
+            if finish is None and (made >= most - keep or end + keep * (end - begin) >= deadline):
+                room = keep if made < keep else made + keep
+                finish = most if made >= most - keep else max(least, room)
             feeds = feeds_of(number)
             cpu_begin = cpu_clock()
             begin = clock()
@@ -82,11 +89,13 @@ def sample(target: Target, duration_s: float, least: int, most: int, before: Sam
             end = clock()
             cpu.append(cpu_clock() - cpu_begin)
             wall.append(end - begin)
-            last.append((number, outputs))
+            # Only the last calls' outputs are kept, and the first ones' while they may be the last:
+            # holding on to all would make the engine's allocator work differently from a plain loop's.
+            if made < keep or (finish is not None and made >= finish - keep):
+                last.append((number, outputs))
             absorb(outputs)
             number += 1
-            made = number - first
-            if made >= most or (end >= deadline and made >= least):
+            if finish is not None and made + 1 >= finish:
                 return samples
     finally:
         gc.enable()
