@@ -19,7 +19,7 @@ import numpy as np
 from bench import paths
 from bench.plan import Cell, ModelSpec, Plan
 from bench.prepare import Preparer, Ready
-from bench.run import SAMPLES_LEAST, SAMPLES_MOST, to_record
+from bench.run import SAMPLES_MOST, measure_request, to_record
 from bench.spawn import spawn
 from models.oracle_file import load_oracle
 from results.intervals import Interval
@@ -104,16 +104,7 @@ def bias(model: str, form: str, rounds: int, seconds: float) -> Bias:
 
 
 def _harness(preparer: Preparer, cell: Cell, ready: Ready, seconds: float) -> float:
-    request = {
-        "task": "measure",
-        **preparer.request(cell),
-        "cards": list(ready.cards),
-        "oracle": ready.oracle,
-        "oracle_origin": ready.oracle_origin,
-        "process_s": seconds,
-        "samples_least": SAMPLES_LEAST,
-        "samples_most": SAMPLES_MOST,
-    }
+    request = measure_request(preparer.request(cell), ready, seconds)
     record = to_record(cell.id, 0, "", 0.0, spawn(request, ready.environment, 120.0))
     if record.status != "ok":
         raise SystemExit(f"the harness could not measure {cell.id}: {record.reason}")

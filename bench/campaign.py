@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -68,7 +67,7 @@ def start(plan: Plan, profile_name: str, cpus: tuple[int, ...] | None, settings:
         RunFileError: the run file cannot be written; what it has stays.
     """
     folder = settings.results or paths.default_results()
-    _check_writable(folder)
+    paths.make_writable(folder, "the results folder", "--results DIR")
     profile = profiles()[profile_name]
     if settings.budget_s is not None:
         profile = replace(profile, budget_s=settings.budget_s)
@@ -195,18 +194,6 @@ def _check_same(
                     f"run {path} cannot be gone on with: {key} of {name} was {spec.get(key)!r} and is now "
                     f"{now[name][key]!r}; start a new run"
                 )
-
-
-def _check_writable(folder: Path) -> None:
-    """Before minutes are spent: can results be kept there?"""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"results cannot be written in {folder}: {error.strerror}; name another folder with --results DIR"
-        ) from None
 
 
 @contextmanager

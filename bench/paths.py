@@ -20,15 +20,22 @@ def cache() -> Path:
     """
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(os.environ.get("RTFLOOR_CACHE") or Path(base) / "rtfloor")
+    make_writable(folder, "the cache folder", "RTFLOOR_CACHE")
+    return folder
+
+
+def make_writable(folder: Path, what: str, setting: str) -> None:
+    """Make a folder and try it, before minutes are spent on what is to be kept there.
+
+    Raises:
+        UserError: it cannot be made or written; names the setting that chooses another.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(
-            f"the cache folder {folder} cannot be written: {error.strerror}; name another in RTFLOOR_CACHE"
-        ) from None
-    return folder
+        raise UserError(f"{what} {folder} cannot be written: {error.strerror}; name another with {setting}") from None
 
 
 def default_results() -> Path:

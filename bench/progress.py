@@ -7,7 +7,6 @@ would compete with it.
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -35,7 +34,6 @@ class Bar:
         self._task: TaskID = self._progress.add_task("", total=1.0, left="")
         self._budget_s = 0.0
         self._processes = 0
-        self._began = time.monotonic()
 
     def say(self, text: str) -> None:
         """One step of preparation."""
@@ -45,7 +43,7 @@ class Bar:
 
     def begin(self, cells: int, budget_s: float) -> None:
         """Measuring starts."""
-        self._budget_s, self._began = budget_s, time.monotonic()
+        self._budget_s = budget_s
         self.say(f"measuring {cells} cells")
 
     def before(self, cell: Cell, number: int, elapsed_s: float) -> None:

@@ -138,15 +138,7 @@ class Runner:
         return rest + len(alive) * (self._profile.rounds_most - number - 1)
 
     def _one(self, cell: Cell, number: int, engine: dict[str, Any], ready: Ready) -> Record:
-        request = {
-            "task": "measure",
-            **engine,
-            "cards": list(ready.cards),
-            "oracle": ready.oracle,
-            "oracle_origin": ready.oracle_origin,
-            "process_s": self._profile.process_s,
-            "samples_least": SAMPLES_LEAST,
-            "samples_most": SAMPLES_MOST,
+        request = measure_request(engine, ready, self._profile.process_s) | {
             "memory_limit_bytes": self._limits.memory_bytes,
             "affinity": list(self._limits.cpus) if self._limits.cpus else None,
         }
@@ -162,6 +154,26 @@ class Runner:
             self._ended.add(record.cell)
         elif record.settled_ns.size:
             self._medians.setdefault(record.cell, {})[record.round] = float(np.median(record.settled_ns))
+
+
+def measure_request(engine: Mapping[str, Any], ready: Ready, process_s: float) -> dict[str, Any]:
+    """What a worker is asked in order to measure one cell.
+
+    Args:
+        engine: from :meth:`bench.prepare.Preparer.request`.
+        ready: what preparation found out about the cell.
+        process_s: seconds to go on timing calls.
+    """
+    return {
+        "task": "measure",
+        **engine,
+        "cards": list(ready.cards),
+        "oracle": ready.oracle,
+        "oracle_origin": ready.oracle_origin,
+        "process_s": process_s,
+        "samples_least": SAMPLES_LEAST,
+        "samples_most": SAMPLES_MOST,
+    }
 
 
 def to_record(cell: str, number: int, started_at: str, took_s: float, outcome: Outcome) -> Record:

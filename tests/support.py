@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -39,3 +40,17 @@ def tiny_model(path: Path, *, batch: int | str = 1) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.save(model, str(path))
     return path
+
+
+def third_party(folder: Path, name: str, source: str) -> dict[str, str]:
+    """A package that registers the runtime ``name`` as the class of the same name, capitalised.
+
+    Returns:
+        The environment in which it is installed.
+    """
+    facts = folder / f"{name}-1.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (facts / "entry_points.txt").write_text(f"[rtfloor.runtimes]\n{name} = {name}:{name.capitalize()}\n")
+    (folder / f"{name}.py").write_text(source)
+    return {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}

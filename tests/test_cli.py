@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from support import ROOT, Cli, cells, tiny_model
+from support import ROOT, Cli, cells, third_party, tiny_model
 
 KEYS = [
     "cell",
@@ -230,19 +230,16 @@ def test_openvino_asked_for_fp32_runs_fp32_and_bf16_is_judged_as_bf16(cli: Cli) 
 def test_a_real_engine_that_lowers_precision_behind_our_back_is_wrong(cli: Cli, tmp_path: Path) -> None:
     # The adapter is told fp32 and made to run bf16, as OpenVINO would by itself: the oracle must see it.
     pytest.importorskip("openvino")
-    package = tmp_path / "sly"
-    (package / "sly-1.dist-info").mkdir(parents=True)
-    (package / "sly-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: sly\nVersion: 1\n")
-    (package / "sly-1.dist-info" / "entry_points.txt").write_text("[rtfloor.runtimes]\nsly = sly:Sly\n")
-    (package / "sly.py").write_text(
+    environment = third_party(
+        tmp_path / "sly",
+        "sly",
         "from dataclasses import replace\n"
         "from runtimes.openvino_rt import OpenVinoCpu\n"
         "class Sly(OpenVinoCpu):\n"
         "    name = 'sly'\n"
         "    def load(self, request):\n"
-        "        return super().load(replace(request, options={**request.options, 'precision': 'default'}))\n"
+        "        return super().load(replace(request, options={**request.options, 'precision': 'default'}))\n",
     )
-    environment = {"PYTHONPATH": f"{ROOT}{os.pathsep}{package}"}
     result = cli(
         "run", "--model", "rt48", "--form", "ln", "--runtime", "sly", "--profile", "smoke", "--json", env=environment
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ROOT, Cli, cells, tiny_model
+from support import ROOT, Cli, cells, third_party, tiny_model
 
 from results.runfile import RunFile
 
@@ -155,11 +155,9 @@ def test_a_changed_model_file_cannot_be_gone_on_with(tmp_path: Path, cli: Cli) -
 
 def test_a_runtime_that_came_back_is_measured_on_resume(tmp_path: Path, cli: Cli) -> None:
     # Its row once kept the old reason and hid what was measured since.
-    broken = tmp_path / "broken"
-    (broken / "late-1.dist-info").mkdir(parents=True)
-    (broken / "late-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1\n")
-    (broken / "late-1.dist-info" / "entry_points.txt").write_text("[rtfloor.runtimes]\nlate = late:Late\n")
-    (broken / "late.py").write_text(
+    path = third_party(
+        tmp_path / "late",
+        "late",
         "import os\n"
         "from runtimes.fake import Fake\n"
         "from runtimes.installed import Probe\n"
@@ -167,9 +165,8 @@ def test_a_runtime_that_came_back_is_measured_on_resume(tmp_path: Path, cli: Cli
         "    name = 'late'\n"
         "    def probe(self):\n"
         "        here = 'LATE' in os.environ\n"
-        "        return Probe(here, '1', '' if here else 'it is not here yet')\n"
+        "        return Probe(here, '1', '' if here else 'it is not here yet')\n",
     )
-    path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{broken}"}
     flags = ("--model", "null", "--runtime", "fake", "--runtime", "late", "--profile", "smoke", "--json")
     first = cells(cli("run", *flags, env=path))
     assert first["null/raw/late/mono/" + str(len(os.sched_getaffinity(0)))]["status"] == "unavailable"
