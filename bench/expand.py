@@ -11,7 +11,8 @@ from bench.plan import LAYOUTS, Cell, ModelSpec, Plan
 from bench.profile import profiles
 from bench.suite import Group, Suite
 from models.errors import ModelError
-from models.facts import check_form, facts
+from models.facts import facts
+from models.surgery.catalogue import RAW, fits, form_name
 from runtimes import registry
 from runtimes.errors import UnavailableError
 from runtimes.options import Option, OptionError, resolve
@@ -19,7 +20,6 @@ from runtimes.options import Option, OptionError, resolve
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-USER_FORMS = ("raw",)
 NOT_BY_DEFAULT = ("fake", "ort-cuda")
 
 
@@ -38,6 +38,7 @@ class Choice:
     threads: tuple[int | str, ...] = ()
     options: tuple[str, ...] = ()
     extra_models: Mapping[str, ModelSpec] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
 
 
 def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
@@ -60,7 +61,7 @@ def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
         raise UserError(f"there is no profile {profile!r}; there are: {', '.join(profiles())}")
     specs = {**suite.models, **choice.extra_models}
     groups = [g for g in suite.groups if not g.profiles or profile in g.profiles] or list(suite.groups)
-    groups = _narrowed(groups, choice)
+    groups = _narrowed([_canonical(group) for group in groups], replace(choice, forms=_form_names(choice.forms)))
     cells: dict[str, Cell] = {}
     for group in groups:
         for cell in _cells(group, specs, choice, cpus):
@@ -76,6 +77,7 @@ def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
         profile,
         {name: specs.get(name, ModelSpec(name)) for name in sorted(used)},
         tuple(cells.values()),
+        (*suite.metrics, *choice.metrics),
     )
 
 
@@ -112,20 +114,30 @@ def _cells(group: Group, specs: Mapping[str, ModelSpec], choice: Choice, cpus: i
                     yield Cell(model, form, runtime, layout, threads, options, changed)
 
 
+def _canonical(group: Group) -> Group:
+    return replace(group, forms=_form_names(group.forms))
+
+
+def _form_names(forms: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return tuple(dict.fromkeys(form_name(form) for form in forms))
+    except ModelError as error:
+        raise UserError(str(error)) from None
+
+
 def _forms(model: str, group: Group, specs: Mapping[str, ModelSpec], choice: Choice) -> tuple[str, ...]:
-    available = USER_FORMS if model in specs else _known(model).forms
+    """The forms of one model: of a user's file any, of a zoo model those that its graph allows."""
+    if model in specs:
+        return group.forms or (RAW,)
+    listed = _known(model).forms
     if not group.forms:
-        return available
-    fitting = tuple(form for form in group.forms if form in available)
-    if not fitting and len(group.models) == 1:
-        if model in specs:
-            raise UserError(f"model {model!r} has no form {group.forms[0]!r}; a file of yours has the form: raw")
-        try:
-            check_form(model, group.forms[0])
-        except ModelError as error:
-            if choice.forms and len(choice.models) != 1:
-                return ()  # narrowed by a form that only the suite's other models have
-            raise UserError(str(error)) from None
+        return tuple(listed)
+    fitting = tuple(form for form in group.forms if fits(form, listed))
+    if not fitting and len(group.models) == 1 and not (choice.forms and len(choice.models) != 1):
+        raise UserError(
+            f"model {model!r} cannot take the form {group.forms[0]!r}: there is no CausalCLN in it; "
+            f"it usually comes in: {', '.join(listed)}"
+        )
     return fitting
 
 

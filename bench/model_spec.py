@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.plan import ModelSpec
+from models.facts import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-MODEL_KEYS = ("path", "shapes", "states", "inputs", "audio_seconds", "frames", "hop", "sample_rate")
+MODEL_KEYS = ("path", "shapes", "states", "inputs", "outputs", "audio_seconds", "frames", "hop", "sample_rate")
 
 
 def model_spec(name: str, entry: Mapping[str, Any], where: str, folder: Path) -> ModelSpec:
@@ -28,7 +29,7 @@ def model_spec(name: str, entry: Mapping[str, Any], where: str, folder: Path) ->
     """
     if not isinstance(entry.get("path"), str) or not entry["path"]:
         raise UserError(f'{where} needs path = "model.onnx"')
-    for key in ("shapes", "states", "inputs"):
+    for key in ("shapes", "states", "inputs", "outputs"):
         if not isinstance(entry.get(key, {}), dict):
             raise UserError(f"{where}: {key} must be a table such as {key} = {{ x = ... }}, not {entry[key]!r}")
     shapes = {key: parse_shape(value, f"{where}, shapes.{key}") for key, value in entry.get("shapes", {}).items()}
@@ -41,7 +42,14 @@ def model_spec(name: str, entry: Mapping[str, Any], where: str, folder: Path) ->
         {str(key): _value(str(value), folder) for key, value in entry.get("inputs", {}).items()},
         audio_s,
         audio,
+        {str(key): _kind(value, f"{where}, outputs.{key}") for key, value in entry.get("outputs", {}).items()},
     )
+
+
+def _kind(value: Any, where: str) -> str:
+    if value not in KINDS:
+        raise UserError(f"{where}: there is no kind of output {value!r}; there are: {', '.join(KINDS)}")
+    return str(value)
 
 
 def _value(text: str, folder: Path) -> str:

@@ -28,6 +28,7 @@ class ModelSpec:
         values: input name → what to feed (a number, a range, a ``.npy`` path).
         audio_s: seconds of audio per call, None when nobody said.
         audio: the same in words.
+        outputs: output name → what it is, such as ``mask``; see :mod:`models.quality`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModelSpec:
     values: Mapping[str, str] = field(default_factory=dict)
     audio_s: float | None = None
     audio: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a run needs to know; frozen once and stored in the run file."""
+    """Everything a run needs to know; frozen once and stored in the run file.
+
+    Attributes:
+        metrics: a user's own metrics, see :mod:`models.metric`.
+    """
 
     title: str
     suite: str
     profile: str
     models: Mapping[str, ModelSpec]
     cells: tuple[Cell, ...]
+    metrics: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only."""
@@ -102,7 +109,8 @@ class Plan:
             for name, spec in data["models"].items()
         }
         cells = tuple(Cell(**{**cell, "changed": tuple(cell["changed"])}) for cell in data["cells"])
-        return Plan(data["title"], data["suite"], data["profile"], models, cells)
+        metrics = tuple(data.get("metrics", ()))
+        return Plan(data["title"], data["suite"], data["profile"], models, cells, metrics)
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ from bench import paths
 from bench.errors import UserError
 from bench.tasks.common import engine_request
 from models.card import Card
+from models.surgery.catalogue import RAW
 from runtimes import registry
 from runtimes.base import Runtime
 from runtimes.errors import UnavailableError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 # Three different inputs per channel: with two, an engine that answers one call late through a
 # pair of buffers would look right.
 ROTATIONS = 3
-CHANNELS = 2
 PREPARE_TIMEOUT_S = 900.0
 
 
@@ -39,6 +39,7 @@ class Ready:
         oracle_origin: who computed them.
         environment: variables the worker needs before anything is imported.
         build: what the engine said about compiling; empty when it compiles nothing ahead.
+        parent: path of the form raw's answers, which quality is judged by.
     """
 
     status: str = ""
@@ -50,6 +51,7 @@ class Ready:
     environment: Mapping[str, str] = field(default_factory=dict)
     build: Mapping[str, Any] = field(default_factory=dict)
     build_s: float | None = None
+    parent: str = ""
 
 
 class Preparer:
@@ -64,6 +66,11 @@ class Preparer:
     def __init__(self, plan: Plan, spawn: Spawn, say: Callable[[str], None]) -> None:
         self._plan, self._spawn, self._say = plan, spawn, say
         self._folder = paths.cache()
+        # A second signal costs the reference as much as the first: only where one is measured.
+        self._channels = {
+            model: max(2 if cell.layout != "mono" else 1 for cell in plan.cells if cell.model == model)
+            for model in plan.models
+        }
         self._cards: dict[tuple[str, str, int], Card | str] = {}
         self._oracles: dict[tuple[str, str], Mapping[str, Any] | UserError] = {}
         self._mixing: dict[tuple[str, str], str] = {}
@@ -76,9 +83,12 @@ class Preparer:
         Raises:
             UserError: the model cannot be used as asked, whatever the runtime.
         """
-        single = self._card(cell.model, cell.form, 1)
+        raw = self._card(cell.model, RAW, 1)
+        if isinstance(raw, str):
+            raise UserError(raw)
+        single = raw if cell.form == RAW else self._card(cell.model, cell.form, 1)
         if isinstance(single, str):
-            raise UserError(single)
+            return Ready("unavailable", single, cards=(raw.to_json(), raw.to_json()))
         try:
             adapter = registry.get(cell.runtime)
         except UnavailableError as error:
@@ -94,7 +104,8 @@ class Preparer:
         if isinstance(called, str):
             return _not(ready, "unavailable", called)
         try:
-            oracle = self._oracle(single)
+            parent = self._oracle(raw)
+            oracle = parent if cell.form == RAW else self._oracle(single, parent)
         except UserError as error:
             if len(self._plan.models) == 1:
                 raise
@@ -109,6 +120,7 @@ class Preparer:
             cards=(single.to_json(), called.to_json()),
             oracle=oracle["path"],
             oracle_origin=oracle["origin"],
+            parent=parent["path"],
         )
         return self._built(cell, adapter, called, ready)
 
@@ -124,6 +136,12 @@ class Preparer:
             "engine_cache": str(self._folder / "engines" / cell.runtime),
         }
 
+    def quality_request(self, ready: Ready, precision: str, answers: str) -> dict[str, Any]:
+        """What a worker is asked in order to judge answers beside those of the form raw."""
+        card = {**ready.cards[0]}
+        request = {"task": "quality", "card": card, "parent": ready.parent, "answers": answers}
+        return {**request, "precision": precision, "metrics": list(self._plan.metrics)}
+
     def _card(self, model: str, form: str, batch: int) -> Card | str:
         """The card, or why there is none for this batch size."""
         key = (model, form, batch)
@@ -132,13 +150,13 @@ class Preparer:
             spec = asdict(self._plan.models[model])
             request = {"task": "prepare", "spec": spec, "form": form, "batch": batch}
             outcome = self._spawn({**request, "folder": str(self._folder / "models")}, {}, PREPARE_TIMEOUT_S)
-            body = self._answer(outcome, f"model {model!r}", model_errors_are_the_users=batch == 1)
+            body = self._answer(outcome, f"model {model!r}", model_errors_are_the_users=batch == 1 and form == RAW)
             self._cards[key] = Card.from_json(body["card"]) if "card" in body else str(body["reason"])
             for warning in body.get("card", {}).get("warnings", ()):
                 self.warnings[f"{model}: {warning}"] = None
         return self._cards[key]
 
-    def _oracle(self, card: Card) -> Mapping[str, Any]:
+    def _oracle(self, card: Card, parent: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         key = (card.name, card.form)
         if key not in self._oracles:
             self._say(f"working out the right answers of {card.name}/{card.form}")
@@ -147,7 +165,8 @@ class Preparer:
                 "card": card.to_json(),
                 "folder": str(self._folder / "oracles"),
                 "rotations": ROTATIONS,
-                "channels": CHANNELS,
+                "channels": self._channels[card.name],
+                "parent": parent and {key: parent[key] for key in ("path", "origin")},
                 "engine_cache": str(self._folder / "engines" / "oracle"),
             }
             outcome = self._spawn(request, {}, PREPARE_TIMEOUT_S)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import random
+import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 SAMPLES_MOST = 20_000
 SAMPLES_LEAST = 3
 KEPT_TAIL = 1500
+# The detection chain over the largest model's answers takes about a minute on a busy processor.
+QUALITY_TIMEOUT_S = 300.0
 
 
 class Watcher(Protocol):
@@ -89,6 +93,7 @@ class Runner:
         self._medians: dict[str, dict[int, float]] = {}
         self._ended: set[str] = set()
         self._done: set[tuple[str, int]] = set()
+        self._judged: set[str] = set()
         self._spent_s = 0.0
         for record in run.records():
             self._count(record)
@@ -118,7 +123,7 @@ class Runner:
                 if number > 0 and elapsed >= self._profile.budget_s:
                     return "time"
                 self._watcher.before(cell, number, elapsed)
-                record = self._one(cell, number, preparer.request(cell), ready[cell.id])
+                record = self._one(cell, number, preparer, ready[cell.id])
                 self._run.add(record)
                 self._count(record)
                 elapsed = self._spent_s + self._clock() - begin
@@ -137,18 +142,39 @@ class Runner:
         rest = sum(1 for cell in alive if (cell.id, number) not in self._done)
         return rest + len(alive) * (self._profile.rounds_most - number - 1)
 
-    def _one(self, cell: Cell, number: int, engine: dict[str, Any], ready: Ready) -> Record:
-        request = measure_request(engine, ready, self._profile.process_s) | {
+    def _one(self, cell: Cell, number: int, preparer: Preparer, ready: Ready) -> Record:
+        request = measure_request(preparer.request(cell), ready, self._profile.process_s) | {
             "memory_limit_bytes": self._limits.memory_bytes,
             "affinity": list(self._limits.cpus) if self._limits.cpus else None,
         }
-        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        begin = self._clock()
-        outcome = self._spawn(request, ready.environment, self._limits.timeout_s)
-        return to_record(cell.id, number, started_at, self._clock() - begin, outcome)
+        with tempfile.TemporaryDirectory(prefix="rtfloor-answers-") as folder:
+            answers = Path(folder) / "answers.npz"
+            # Every process is held to its form's oracle; beside the form raw, one process stands for its cell.
+            if cell.id not in self._judged and ready.parent:
+                request["answers_to"] = str(answers)
+            started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            begin = self._clock()
+            outcome = self._spawn(request, ready.environment, self._limits.timeout_s)
+            record = to_record(cell.id, number, started_at, self._clock() - begin, outcome)
+            if record.status == "ok" and answers.exists():
+                record = self._judge(record, preparer, ready, str(answers))
+        return record
+
+    def _judge(self, record: Record, preparer: Preparer, ready: Ready, answers: str) -> Record:
+        """The record with its quality beside the form raw; one that is past a limit is wrong."""
+        request = preparer.quality_request(ready, str(record.facts["judged_as"]), answers)
+        outcome = self._spawn(request, {}, QUALITY_TIMEOUT_S)
+        if outcome.status != "ok" or outcome.body["status"] != "ok":
+            reason = outcome.reason or str(outcome.body.get("reason"))
+            return replace(record, status="failed", reason=f"its quality could not be judged: {reason}")
+        facts = {**record.facts, "quality": outcome.body["quality"]}
+        wrong = str(outcome.body["wrong"])
+        return replace(record, facts=facts, status="wrong" if wrong else "ok", reason=wrong)
 
     def _count(self, record: Record) -> None:
         self._done.add((record.cell, record.round))
+        if "quality" in record.facts:
+            self._judged.add(record.cell)
         if record.status != "ok":
             # One wrong answer or one crash settles a cell: its time would mean nothing.
             self._ended.add(record.cell)
@@ -207,6 +233,8 @@ def cell_specs(plan: Plan, ready: Mapping[str, Ready]) -> dict[str, dict[str, An
             "precision": card.get("precision"),
             "nodes": card.get("nodes"),
             "parameters": card.get("parameters"),
+            "work": card.get("work") or None,
+            "surgery": list(card.get("surgery", ())),
             "oracle_origin": prepared.oracle_origin,
             "build": dict(prepared.build),
             "build_s": prepared.build_s,

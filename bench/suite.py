@@ -16,12 +16,14 @@ from bench.errors import UserError
 from bench.model_spec import MODEL_KEYS, model_spec
 from bench.plan import LAYOUTS, ModelSpec
 from bench.profile import profiles
+from models.errors import ModelError
 from models.facts import zoo
+from models.metric import parse_metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SUITE_KEYS = ("title", "cells", "models")
+SUITE_KEYS = ("title", "cells", "models", "metrics")
 GROUP_KEYS = ("models", "forms", "runtimes", "layouts", "threads", "profiles", "options")
 
 
@@ -53,6 +55,7 @@ class Suite:
     title: str
     groups: tuple[Group, ...]
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
 
 
 def builtin_names() -> list[str]:
@@ -118,7 +121,22 @@ def parse_suite(text: str, name: str, folder: Path) -> Suite:
             f"suite {name} spans nothing: it needs at least one [[cells]] table with 'models' and 'runtimes'"
         )
     parsed = tuple(_group(entry, f"suite {name}, [[cells]] number {index}") for index, entry in enumerate(groups, 1))
-    return Suite(name, title, parsed, specs)
+    return Suite(name, title, parsed, specs, _metrics(data, name, folder))
+
+
+def _metrics(data: Mapping[str, Any], name: str, folder: Path) -> tuple[str, ...]:
+    """A user's own metrics; a file is relative to the suite's folder."""
+    texts = _strings(data["metrics"], "metrics", f"suite {name}") if "metrics" in data else ()
+    try:
+        return tuple(parse_metric(_beside(text, folder)).text for text in texts)
+    except ModelError as error:
+        raise UserError(f"suite {name}: {error}") from None
+
+
+def _beside(text: str, folder: Path) -> str:
+    """A metric's file relative to a folder."""
+    file, colon, rest = text.rpartition(".py:")
+    return f"{folder / file}{colon}{rest}" if colon else text
 
 
 def _group(entry: Any, where: str) -> Group:

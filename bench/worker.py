@@ -26,6 +26,8 @@ TASKS = {
     "batch": "bench.tasks.batch",
     "build": "bench.tasks.build",
     "measure": "bench.tasks.measure",
+    "quality": "bench.tasks.quality",
+    "surgery": "bench.tasks.surgery",
     "steady": "bench.tasks.steady",
 }
 PR_SET_PDEATHSIG = 1

@@ -1,46 +1,27 @@
-"""From a zoo name, a form and a batch size to an ONNX graph."""
+"""From a zoo name and a batch size to an ONNX graph in the form ``raw``."""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
-from models.facts import ModelFacts, check_form, facts
-from models.graph import Graph
-from models.unet import FAST, RT, unet
+from models.facts import facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import onnx
 
-NULL_SAMPLES = 64
 
-
-def build(name: str, form: str, batch: int = 1) -> onnx.ModelProto:
-    """Build a zoo model.
+def build(name: str, batch: int = 1) -> onnx.ModelProto:
+    """Build a zoo model as an exporter would leave it; other forms are made of it by :mod:`models.surgery`.
 
     Args:
         name: a key of :func:`models.facts.zoo`.
-        form: one of the model's forms.
         batch: signals per call.
 
     Raises:
-        ModelError: no such model, or it has no such form.
+        ModelError: no such model.
     """
-    check_form(name, form)
     entry = facts(name)
-    return _BUILDERS[entry.builder](entry, form, batch)
-
-
-def _null(entry: ModelFacts, form: str, batch: int) -> onnx.ModelProto:
-    graph = Graph(entry.name)
-    graph.node("Identity", ["x"], "y")
-    dims = [batch, NULL_SAMPLES]
-    return graph.finish({"x": dims}, {"y": dims}, {"rtfloor.form": form})
-
-
-_BUILDERS: dict[str, Callable[[ModelFacts, str, int], onnx.ModelProto]] = {
-    "null": _null,
-    "rt": lambda entry, form, batch: unet(entry.name, RT, entry.audio.frames, form, batch),
-    "fast": lambda entry, form, batch: unet(entry.name, FAST, entry.audio.frames, form, batch),
-}
+    family = importlib.import_module(f"models.families.{entry.family}")
+    model: onnx.ModelProto = family.build(entry, batch)
+    return model

@@ -42,7 +42,7 @@ class Card:
 
     Attributes:
         name: zoo name, or the file's name without its ending.
-        form: ``raw``, ``ln``, …
+        form: ``raw``, ``ln``, ``swap+ln_last``, …; see :mod:`models.surgery.catalogue`.
         batch: signals stacked into one call.
         path: the ONNX file. Its input sizes are static, unless a warning says that they were left
             open; ``inputs`` has the sizes to be measured either way.
@@ -61,6 +61,9 @@ class Card:
         signal: kind of seeded input, see :mod:`models.inputs`.
         constants: input name -> what replaces its seeded values, see :mod:`models.inputs`.
         warnings: full sentences for the user.
+        kinds: output name -> what it is, see :mod:`models.quality`; states and unknown ones are left out.
+        surgery: what each pass of the form did, JSON values.
+        work: what one call costs, see :mod:`models.cost`, JSON values; empty where it could not be counted.
     """
 
     name: str
@@ -81,6 +84,9 @@ class Card:
     precision: str = "fp32"
     constants: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    kinds: dict[str, str] = field(default_factory=dict)
+    surgery: tuple[dict[str, Any], ...] = ()
+    work: dict[str, Any] = field(default_factory=dict)
 
     @property
     def output_names(self) -> list[str]:
@@ -102,7 +108,8 @@ class Card:
         try:
             for key in ("inputs", "outputs"):
                 values[key] = tuple(_port(port) for port in values[key])
-            values["warnings"] = tuple(values["warnings"])
+            for key in ("warnings", "surgery"):
+                values[key] = tuple(values[key])
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise ModelError(

@@ -1,14 +1,20 @@
-"""What is known about a model without building it: read from ``zoo.toml``, nothing heavy imported."""
+"""What is known about a model without building it: read from ``zoo/*.toml``, nothing heavy imported."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What an output can be, for the figures of quality that suit it.
+KINDS = ("mask", "spectrum", "audio", "score", "other")
 
 
 @dataclass(frozen=True)
@@ -42,33 +48,54 @@ class ModelFacts:
     Attributes:
         name: what a user types.
         title: one line for tables.
-        builder: which function of :mod:`models.build` makes the graph.
-        forms: the forms it can be built in, the parent first.
+        family: which file of :mod:`models.families` builds the graph.
+        forms: the forms that a suite spans when it names none, the parent first.
         signal: which kind of seeded input suits it (see :mod:`models.inputs`).
         audio: audio per call.
-        parameters: trainable values in the graph, without the form's own constants.
+        provenance: how close to the original the reconstruction is.
+        arguments: what the family needs to know, such as layer widths.
+        outputs: output name -> what it is, see :mod:`models.quality`: ``mask``, ``spectrum``, ``audio``,
+            ``score``; states are left out.
+        claims: what the model promises and tests hold it to: ``causal``, ``mask``, ``complementary``,
+            ``stateful``.
+        parameters: trained values in the graph.
         parameters_published: the figure that was matched, if one was published.
         published_in: where that figure stands.
-        provenance: how close to the original the reconstruction is.
+        nodes: nodes of the form ``raw``.
+        flops: floating-point operations of one call, see :mod:`models.cost`.
     """
 
     name: str
     title: str
-    builder: str
+    family: str
     forms: tuple[str, ...]
     signal: str
     audio: Audio
     provenance: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    claims: tuple[str, ...] = ()
     parameters: int = 0
     parameters_published: int | None = None
     published_in: str | None = None
+    nodes: int = 0
+    flops: int = 0
+
+    @property
+    def parameters_difference(self) -> float | None:
+        """How far the count is from the published one, as a share of it; None when none was published."""
+        if not self.parameters_published:
+            return None
+        return self.parameters / self.parameters_published - 1
 
 
 @cache
 def zoo() -> dict[str, ModelFacts]:
-    """Every model that ships with rtfloor, by name, in the order of ``zoo.toml``."""
-    table = tomllib.loads(resources.files("models").joinpath("zoo.toml").read_text("utf-8"))
-    return {name: _facts(name, entry) for name, entry in table.items()}
+    """Every model that ships with rtfloor, by name: file by file of ``zoo/``, in the order of each file."""
+    folder = resources.files("models").joinpath("zoo")
+    files = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
+    tables = [tomllib.loads(file.read_text("utf-8")) for file in files]
+    return {name: _facts(name, entry) for table in tables for name, entry in table.items()}
 
 
 def facts(name: str) -> ModelFacts:
@@ -86,18 +113,7 @@ def facts(name: str) -> ModelFacts:
         ) from None
 
 
-def check_form(name: str, form: str) -> None:
-    """Refuse a form that the model does not have.
-
-    Raises:
-        ModelError: naming the forms there are.
-    """
-    entry = facts(name)
-    if form not in entry.forms:
-        raise ModelError(f"model {name!r} has no form {form!r}; its forms are: {', '.join(entry.forms)}")
-
-
 def _facts(name: str, entry: dict[str, Any]) -> ModelFacts:
     audio = Audio(**entry.pop("audio"))
-    forms = tuple(entry.pop("forms"))
-    return ModelFacts(name=name, audio=audio, forms=forms, **entry)
+    forms, claims = (tuple(entry.pop(key, ())) for key in ("forms", "claims"))
+    return ModelFacts(name=name, audio=audio, forms=forms, claims=claims, **entry)

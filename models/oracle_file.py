@@ -69,6 +69,25 @@ def load_oracle(path: Path) -> tuple[Inputs, Expected]:
     return inputs, expected
 
 
+def save_answers(path: Path, answers: Sequence[Sequence[Sequence[Array]]]) -> None:
+    """Write an engine's answers, ``[rotation][channel]`` -> outputs in the graph's order."""
+    arrays = {
+        f"out-{channel}-{turn}-{index}": np.asarray(value)
+        for turn, channels in enumerate(answers)
+        for channel, outputs in enumerate(channels)
+        for index, value in enumerate(outputs)
+    }
+    write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]  # its stub mistakes ** for a flag
+
+
+def load_answers(path: Path) -> Expected:
+    """Read back :func:`save_answers`, as ``[channel][rotation]`` -> outputs."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        data = {tuple(map(int, key.split("-")[1:])): archive[key] for key in archive.files}
+    channels, rotations, outputs = (max(key[place] for key in data) + 1 for place in range(3))
+    return [[[data[c, r, i] for i in range(outputs)] for r in range(rotations)] for c in range(channels)]
+
+
 def load_facts(path: Path) -> dict[str, Any]:
     """What :func:`save_oracle` was given as facts.
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,30 @@ import onnx
 from models.atomic import write_atomically
 from models.build import build
 from models.card import Card, Port
+from models.cost import cost
 from models.errors import ModelError
-from models.facts import Audio, facts
+from models.facts import KINDS, Audio, facts
+from models.graph import noted_states
 from models.inputs import with_values
 from models.names import slug, unwritable
 from models.signature import fix_shapes, guessed_batches, show, signature
-from models.userfile import digest, digest_of, external_files, load_user_model, structural_warnings, tensors
+from models.surgery.catalogue import RAW, form_name, parse_form
+from models.surgery.make import make_form
+from models.userfile import (
+    digest,
+    digest_of,
+    external_files,
+    load_user_model,
+    load_with_data,
+    structural_warnings,
+    tensors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from models.surgery.base import OrtTools
+    from models.surgery.chain import Done
 
 _FIXED_NAME = "fixed-sizes.onnx"
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
@@ -36,88 +51,169 @@ _QUANTISED = re.compile(r"Quantize|Integer|(^|::)(QLinear|QGemm|QAttention|Dynam
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
 
-def prepare_zoo(name: str, form: str, batch: int, folder: Path) -> Card:
+def prepare_zoo(name: str, form: str, batch: int, folder: Path, ort: OrtTools | None = None) -> Card:
     """Build a zoo model and keep it in ``folder`` under a name made of its content.
 
     Args:
         name: a key of :func:`models.facts.zoo`.
-        form: one of the model's forms.
+        form: passes joined by ``+``, or ``raw``.
         batch: signals per call.
         folder: where generated models lie; made if missing.
+        ort: ONNX Runtime's offline tools, for the passes that use them.
 
     Raises:
-        ModelError: no such model or form, or the folder cannot be written.
+        ModelError: no such model or form, a pass cannot be done, or the folder cannot be written.
     """
-    model = build(name, form, batch)
-    content = model.SerializeToString(deterministic=True)
-    sha256 = hashlib.sha256(content).hexdigest()
-    path = folder.absolute() / f"{slug(name)}-{form}-b{batch}-{sha256[:16]}.onnx"
-    try:
-        if not _holds(path, content):
-            write_atomically(path, lambda file: file.write(content))
-    except OSError as error:
-        raise unwritable("model", path, error) from error
+    entry, form = facts(name), form_name(form)
+    model = build(name, batch)
     inputs, outputs, _ = signature(model, {})
-    entry = facts(name)
-    return Card(
+    card = Card(
         name=name,
-        form=form,
+        form=RAW,
         batch=batch,
-        path=str(path),
-        sha256=sha256,
+        path="",
+        sha256="",
         inputs=inputs,
         outputs=outputs,
-        states={},
+        states=noted_states(model),
         audio_s=entry.audio.seconds,
         audio=_words(entry.audio),
         parameters=entry.parameters,
         signal=entry.signal,
+        kinds=dict(entry.outputs),
         **_contents(model),
     )
+    if form == RAW:
+        return _kept(card, model, folder)
+    parent = _kept(card, model, folder)
+    changed, done = make_form(
+        model, form, (parent, lambda: prepare_zoo(name, RAW, 1, folder) if batch != 1 else parent), ort
+    )
+    return _kept(_reformed(card, changed, form, done), changed, folder)
 
 
 def prepare_user(
     path: Path,
     *,
+    form: str = RAW,
     batch: int = 1,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     states: Mapping[str, str] | None = None,
     audio_s: float | None = None,
     values: Mapping[str, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
     folder: Path,
+    ort: OrtTools | None = None,
 ) -> Card:
     """Check a user's file and make its card.
 
-    A file whose input sizes are all static is used where it lies, and so is one with
-    branches, which fixed sizes may contradict. Otherwise a copy with fixed sizes goes into ``folder``, its external
-    data beside it.
+    In the form ``raw`` a file whose input sizes are all static is used where it lies, and so is one
+    with branches, which fixed sizes may contradict. Otherwise a copy goes into ``folder``: with fixed
+    sizes and its external data beside it, or rewritten by the passes of its form.
 
     Args:
         path: the ONNX file.
-        batch: signals per call.
+        form: passes joined by ``+``, or ``raw``.
+        batch: signals per call; where the file fixes its batch at 1, the pass ``batch`` is tried.
         shapes: input name -> sizes for one signal (``--shape``).
         states: state input -> output fed back into it (``--state``).
         audio_s: seconds of audio one call answers for.
         values: input name -> what goes in (``--input``), see :mod:`models.inputs`.
+        kinds: output name -> what it is, see :mod:`models.quality`.
         folder: where generated models lie; made if missing.
+        ort: ONNX Runtime's offline tools, for the passes that use them.
 
     Raises:
         ModelError: anything about the file or these arguments that does not fit.
     """
-    path, states = path.absolute(), dict(states or {})
+    form = form_name(form)
+    again = {"shapes": shapes, "states": states, "audio_s": audio_s, "values": values, "kinds": kinds}
+    if batch != 1 and (refusal := _fixed_batch(path, shapes or {}, states or {}, batch)):
+        single = prepare_user(path, folder=folder, ort=ort, **again)  # type: ignore[arg-type]  # as they came in
+        grown = f"batch{batch}" if form == RAW else f"batch{batch}+{form}"
+        try:
+            return replace(_reform(single, grown, folder, ort), form=form)
+        except ModelError as error:
+            raise ModelError(f"{refusal}; nor could it be rewritten: {error}") from error
+    card = _user_raw(path, batch, shapes or {}, dict(states or {}), audio_s, values or {}, dict(kinds or {}), folder)
+    return card if form == RAW else _reform(card, form, folder, ort)
+
+
+def _fixed_batch(path: Path, shapes: Mapping[str, tuple[int, ...]], states: Mapping[str, str], batch: int) -> str:
+    """Why a file cannot take several signals as it is; empty when it can."""
+    try:
+        signature(load_user_model(path.absolute()), shapes, batch, states)
+    except ModelError as error:
+        if "fixes its batch" in str(error):
+            return str(error)
+        raise
+    return ""
+
+
+def _reform(card: Card, form: str, folder: Path, ort: OrtTools | None) -> Card:
+    """A user's model in another form, made of the card of its form ``raw``."""
+    model = load_with_data(Path(card.path))
+    changed, done = make_form(model, form, (card, lambda: replace(card, batch=1)), ort)
+    formed = _reformed(card, changed, form, done)
+    if card.constants and len(formed.inputs) == len(card.inputs):
+        formed = with_values(replace(formed, constants={}), card.constants)
+    return _kept(formed, changed, folder)
+
+
+def _reformed(card: Card, model: onnx.ModelProto, form: str, done: Sequence[Done]) -> Card:
+    """The card of a rewritten model: what it means stays, what is in it is looked up again."""
+    inputs, outputs, _ = signature(model, {})
+    batch = next((step.number or 1 for step in parse_form(form) if step.facts.name == "batch"), 1)
+    notes = tuple(f"form {form}: {note}" for one in done for note in one.notes)
+    return replace(
+        card,
+        form=form,
+        batch=card.batch * batch,
+        warnings=(*card.warnings, *notes),
+        surgery=tuple(asdict(one) for one in done),
+        inputs=inputs,
+        outputs=outputs,
+        **_contents(model),
+    )
+
+
+def _kept(card: Card, model: onnx.ModelProto, folder: Path) -> Card:
+    """The card, its model written into ``folder`` under a name made of its content."""
+    content = model.SerializeToString(deterministic=True)
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = folder.absolute() / f"{slug(card.name)}-{slug(card.form)}-b{card.batch}-{sha256[:16]}.onnx"
+    try:
+        if not _holds(path, content):
+            write_atomically(path, lambda file: file.write(content))
+    except OSError as error:
+        raise unwritable("model", path, error) from error
+    return replace(card, path=str(path), sha256=sha256)
+
+
+def _user_raw(
+    path: Path,
+    batch: int,
+    shapes: Mapping[str, tuple[int, ...]],
+    states: dict[str, str],
+    audio_s: float | None,
+    values: Mapping[str, str],
+    kinds: dict[str, str],
+    folder: Path,
+) -> Card:
+    path = path.absolute()
     if audio_s is not None and not (math.isfinite(audio_s) and audio_s > 0):
         raise ModelError(f"{audio_s} seconds of audio per call is not possible; give a number above 0")
     model = load_user_model(path)
-    inputs, outputs, rewrite = signature(model, shapes or {}, batch, states)
+    inputs, outputs, rewrite = signature(model, shapes, batch, states)
     _check_states(states, inputs, outputs)
-    warnings = structural_warnings(path) + guessed_batches(model, shapes or {})
+    warnings = structural_warnings(path) + guessed_batches(model, shapes)
     file, sha256 = path, digest(path, model)
     if rewrite:
         fixed = fix_shapes(model, inputs)
-        kinds = {node.op_type for node in _nodes(model.graph)}
+        present = {node.op_type for node in _nodes(model.graph)}
         # Runtimes check the branch not taken more strictly than onnx does, so an If is never trusted
         # to survive. The adapters take the sizes from the card: an open size in the file is no loss.
-        if "If" in kinds or ("Loop" in kinds and not _type_checks(fixed) and _type_checks(model)):
+        if "If" in present or ("Loop" in present and not _type_checks(fixed) and _type_checks(model)):
             warnings.append(
                 f"the input sizes were left open in {path.name}: it has If or Loop nodes, and fixed sizes can "
                 "contradict a branch that is not taken, so that runtimes refuse the file; an export for one "
@@ -127,7 +223,7 @@ def prepare_user(
             file, sha256 = _write_fixed(fixed, external_files(model, path), path, sha256, folder)
     card = Card(
         name=path.stem,
-        form="raw",
+        form=RAW,
         batch=batch,
         path=str(file),
         sha256=sha256,
@@ -138,10 +234,23 @@ def prepare_user(
         audio="not given" if audio_s is None else f"{audio_s:g} s per call, as given",
         parameters=_parameters(model),
         signal="normal",
+        kinds=_checked_kinds(kinds, outputs),
         **_contents(model),
     )
     warnings += _warnings(card)
-    return replace(with_values(card, values or {}), warnings=tuple(warnings))
+    return replace(with_values(card, values), warnings=tuple(warnings))
+
+
+def _checked_kinds(kinds: dict[str, str], outputs: Sequence[Port]) -> dict[str, str]:
+    names = [port.name for port in outputs]
+    for name, kind in kinds.items():
+        if name not in names:
+            raise ModelError(
+                f"--output {name}={kind}: the model has no output {name!r}; its outputs: {', '.join(names)}"
+            )
+        if kind not in KINDS:
+            raise ModelError(f"--output {name}={kind}: there is no kind {kind!r}; there are {', '.join(KINDS)}")
+    return kinds
 
 
 def _check_states(states: Mapping[str, str], inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
@@ -252,7 +361,16 @@ def _contents(model: onnx.ModelProto) -> dict[str, Any]:
         "operators": dict(sorted(counts.items())),
         "opset": opset,
         "precision": _precision(model, set(counts)),
+        "work": _work(model),
     }
+
+
+def _work(model: onnx.ModelProto) -> dict[str, Any]:
+    """What one call costs; empty where sizes are open or a graph cannot be looked through."""
+    try:
+        return cost(model).to_json()
+    except ModelError:
+        return {}
 
 
 def _precision(model: onnx.ModelProto, operators: set[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from models.reference_quant import (
     QLinearMatMul,
     QuantizeLinear,
 )
+from models.reference_recurrent import GRU, LSTM, RNN, USUAL, ignored
 from models.userfile import load_with_data
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Evaluator = Callable[[Feeds], list[Array]]
 Watch = Callable[[onnx.NodeProto, str, Array], None]
 
 # Changes whenever our own operators may answer differently: older oracles are then made anew.
-ALGORITHM = 2
+ALGORITHM = 3
 
 # What the stock evaluator knows better where it knows it: blocks, 4 bits, float8.
 _BEFORE_19 = [DequantizeLinear, QuantizeLinear]
@@ -46,10 +47,13 @@ OPERATORS = [
     ConvInteger,
     ConvTranspose,
     GlobalMaxPool,
+    GRU,
+    LSTM,
     MatMulInteger,
     MaxPool,
     QLinearConv,
     QLinearMatMul,
+    RNN,
     *_BEFORE_19,
 ]
 
@@ -69,7 +73,10 @@ class Reference:
         ModelError: the file cannot be read.
     """
 
-    name = f"the reference evaluator (onnx {onnx.__version__}, convolution, pooling and quantisation of our own)"
+    name = (
+        f"the reference evaluator (onnx {onnx.__version__}, "
+        "convolution, pooling, recurrence and quantisation of our own)"
+    )
 
     def __init__(self, path: Path) -> None:
         watcher = _Watcher()
@@ -213,21 +220,10 @@ def refuse_gaps(node: onnx.NodeProto) -> None:
     Raises:
         ReferenceUnsupported: naming the operator and the attribute or input it ignores.
     """
-    if node.domain not in {"", "ai.onnx"} or node.op_type not in {"LSTM", "GRU", "RNN"}:
+    if node.domain not in {"", "ai.onnx"} or node.op_type not in USUAL:
         return
-    ignored = [a.name for a in node.attribute if a.name in {"clip", "activation_alpha", "activation_beta"}]
-    ignored += [a.name for a in node.attribute if a.name == "input_forget" and a.i]
-    usual: Mapping[str, list[bytes]] = {"LSTM": [b"Sigmoid", b"Tanh", b"Tanh"], "GRU": [b"Sigmoid", b"Tanh"]}
-    for attribute in node.attribute:
-        expected = usual.get(node.op_type)
-        if attribute.name == "activations" and expected is not None:
-            repeats = len(attribute.strings) // len(expected)
-            if [s.lower() for s in attribute.strings] != [s.lower() for s in expected] * repeats:
-                ignored.append("activations")
-    if len(node.input) > 4 and node.input[4]:
-        ignored.append("sequence_lens")
-    if ignored:
-        raise _unsupported(node, NotImplementedError(f"it would ignore {', '.join(ignored)}"))
+    if found := ignored(node):
+        raise _unsupported(node, NotImplementedError(f"it would ignore {', '.join(found)}"))
 
 
 def _unsupported(node: onnx.NodeProto, error: Exception) -> ReferenceUnsupported:

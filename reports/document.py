@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Fields of a cell's specification that stand beside its figures.
 SPEC_KEYS = ("model", "form", "runtime", "layout", "threads", "options")
+WORK_KEYS = ("precision", "parameters", "nodes", "work", "surgery")
 
 
 def document(run: RunFile) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def cell_entry(cell: CellSummary) -> dict[str, Any]:
     for skipped in ("cell", "spec", "medians_ns"):
         del values[skipped]
     entry |= values
+    entry |= {key: cell.spec.get(key) for key in WORK_KEYS}
     entry["oracle"] = cell.spec.get("oracle_origin") or None
     entry["build"] = cell.spec.get("build") or None
     entry["audio"] = cell.spec.get("audio")

@@ -37,10 +37,11 @@ COLUMNS: dict[str, Callable[[CellSummary], str]] = {
     "cold": lambda cell: words.milliseconds(cell.cold_ms),
     "memory": lambda cell: words.NOTHING if cell.rss_peak_mb is None else f"{cell.rss_peak_mb:.0f} MB",
     "error": words.error,
+    "beside raw": words.beside_raw,
 }
 RUNTIME_LEAST = 18
 # What a narrow terminal does without, the first to go first.
-SPARED = ("memory", "p90", "error", "× real time ↑", "cold", "threads", "form", "layout")
+SPARED = ("memory", "p90", "beside raw", "error", "× real time ↑", "cold", "threads", "form", "layout")
 
 
 def races(cells: Sequence[CellSummary]) -> dict[Race, list[CellSummary]]:
@@ -68,7 +69,8 @@ def _block(key: Race, cells: Sequence[CellSummary], console: Console) -> Rendera
 
 def _fitting(cells: Sequence[CellSummary], console: Console) -> Table:
     """With as many columns as fit; the name of a runtime folds before a column goes."""
-    names = list(COLUMNS)
+    reformed = any(cell.spec["form"] != "raw" for cell in cells)
+    names = [name for name in COLUMNS if reformed or name != "beside raw"]
     unbounded = console.options.update(width=10_000)
     for spared in (None, *SPARED):
         names = [name for name in names if name != spared]

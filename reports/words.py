@@ -65,6 +65,17 @@ def error(cell: CellSummary) -> str:
     return f"{cell.max_abs_error:.1e} {ratio}".strip() if cell.max_abs_error else "exact"
 
 
+def beside_raw(cell: CellSummary) -> str:
+    """Quality beside the form raw: the signal-to-error ratio, and by how much the detector's score moved."""
+    found = cell.quality or {}
+    ratio, verdict = found.get("snr_db"), found.get("verdict") or {}
+    if not found or found.get("mismatch"):
+        return NOTHING
+    text = f"{ratio:.0f} dB" if ratio is not None else NOTHING if found.get("max_abs_error") else "exact"
+    moved = verdict.get("score_shift")
+    return text if not moved else f"{text} ΔP {moved:.0e}"
+
+
 def race(key: tuple[str, str, int]) -> str:
     """What a group of comparable cells has in common."""
     model, signal, budget = key

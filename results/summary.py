@@ -45,6 +45,7 @@ class CellSummary:
         rtf: p50 / audio, lower is better; ``x_realtime`` is its inverse, higher is better.
         cold_ms: median over processes of start + import + load + first call.
         rank: within its race (same model, same signal, same thread budget); ties share a rank.
+        quality: figures beside the form raw, see docs/quality.md; None where they were not judged.
         notes: what a reader should know about an ``ok`` cell.
     """
 
@@ -81,6 +82,7 @@ class CellSummary:
     warmup_samples: int = 0
     processes: int = 0
     rank: int | None = None
+    quality: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -182,6 +184,7 @@ def _facts(spec: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]
         "parallelism": _median(_numbers(records, "parallelism")),
         "overlap": _median(_numbers(records, "overlap")),
         "rss_peak_mb": _scaled(_median(_numbers(records, "rss_peak_bytes")), 1e-6),
+        "quality": next((record.facts["quality"] for record in records if record.facts.get("quality")), None),
         "notes": tuple(_notes(spec, records)),
     }
 

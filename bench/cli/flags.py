@@ -16,7 +16,9 @@ from bench.model_spec import MODEL_KEYS, model_spec, parse_shape
 from bench.plan import LAYOUTS, ModelSpec, Plan
 from bench.profile import DEFAULT, profiles
 from bench.suite import load_suite, parse_threads
+from models.errors import ModelError
 from models.facts import zoo
+from models.metric import parse_metric
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -43,7 +45,7 @@ def plan_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     options: list[Decorator] = [
         click.argument("suite", required=False),
         click.option("--model", "models", **several, metavar="NAME|FILE", help="Zoo model or .onnx file; repeatable."),
-        click.option("--form", "forms", **several, help="Form of the model, such as raw or ln; repeatable."),
+        click.option("--form", "forms", **several, help="Form of the model: raw, or passes such as ln or ln+fp16; repeatable."),
         click.option("--runtime", "runtimes", **several, help="Runtime, such as ort-cpu; repeatable."),
         click.option(
             "--layout",
@@ -72,6 +74,16 @@ def plan_flags(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--input", "inputs", **several, metavar="INPUT=SPEC", help="Number, LO..HI, or .npy file to feed."
         ),
+        click.option(
+            "--output", "outputs", **several, metavar="OUTPUT=KIND", help="What an output is: mask, spectrum, audio, …"
+        ),
+        click.option(
+            "--metric",
+            "metrics",
+            **several,
+            metavar="FILE.py:FUNCTION",
+            help="A metric of yours, judged against the form raw; may end in <=LIMIT or >=LIMIT.",
+        ),
         click.option("--state", "states", **several, metavar="INPUT=OUTPUT", help="Output fed back on the next call."),
         click.option("--audio-seconds", type=float, default=None, help="Audio answered for by one call, seconds."),
         click.option("--frames", type=float, default=None, help="Frames per call; with --hop and --sample-rate."),
@@ -98,6 +110,8 @@ class PlanFlags:
     cpus: str | None
     shapes: tuple[str, ...]
     inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    metrics: tuple[str, ...]
     states: tuple[str, ...]
     audio_seconds: float | None
     frames: float | None
@@ -135,7 +149,7 @@ class PlanFlags:
         suite = load_suite(self.suite) if self.suite is not None else default_suite(names)
         if not specs and self._says_something_about_a_file():
             raise UserError(
-                "--shape, --input, --state, --audio-seconds, --frames, --hop and --sample-rate describe a file of "
+                "--shape, --input, --output, --state, --audio-seconds, --frames, --hop and --sample-rate describe a file of "
                 "yours: name it with --model FILE.onnx"
             )
         choice = Choice(
@@ -146,12 +160,20 @@ class PlanFlags:
             threads=tuple(parse_threads(value, "--threads") for value in self.threads),
             options=self.options,
             extra_models=specs,
+            metrics=self._metrics(),
         )
         cpus = len(self.cpu_list() or host.usable_cpus())
         if self.options:
             bare = expand(suite, replace(choice, options=()), self.profile, cpus)
             check_option_flags(self.options, list(dict.fromkeys(cell.runtime for cell in bare.cells)))
         return expand(suite, choice, self.profile, cpus)
+
+    def _metrics(self) -> tuple[str, ...]:
+        """Own metrics, with absolute paths: a worker may have another working folder."""
+        try:
+            return tuple(parse_metric(text).text for text in self.metrics)
+        except ModelError as error:
+            raise UserError(str(error)) from None
 
     def _models(self) -> tuple[list[str], dict[str, ModelSpec]]:
         files = [text for text in self.models if _is_file(text)]
@@ -173,21 +195,41 @@ class PlanFlags:
         return names, specs
 
     def _spec(self, name: str, path: str) -> ModelSpec:
-        entry: dict[str, Any] = {
-            "path": path,
-            "shapes": {key: parse_shape(value, f"--shape {key}") for key, value in _pairs(self.shapes, "--shape")},
-            "states": dict(_pairs(self.states, "--state")),
-            "inputs": dict(_pairs(self.inputs, "--input")),
-        }
-        for key in ("audio_seconds", "frames", "hop", "sample_rate"):
-            if getattr(self, key) is not None:
-                entry[key] = getattr(self, key)
-        assert set(entry) <= set(MODEL_KEYS)
-        return model_spec(name, entry, f"model {path}", Path.cwd())
+        numbers = {key: getattr(self, key) for key in ("audio_seconds", "frames", "hop", "sample_rate")}
+        return file_spec(
+            name, path, shapes=self.shapes, inputs=self.inputs, outputs=self.outputs, states=self.states, **numbers
+        )
 
     def _says_something_about_a_file(self) -> bool:
         numbers = (self.audio_seconds, self.frames, self.hop, self.sample_rate)
-        return bool(self.shapes or self.inputs or self.states) or any(number is not None for number in numbers)
+        return bool(self.shapes or self.inputs or self.outputs or self.states) or any(number is not None for number in numbers)
+
+
+def file_spec(
+    name: str,
+    path: str,
+    *,
+    shapes: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    states: Sequence[str] = (),
+    **numbers: float | None,
+) -> ModelSpec:
+    """What flags say about a file.
+
+    Raises:
+        UserError: a flag is not of the form NAME=VALUE, or says what is not possible.
+    """
+    entry: dict[str, Any] = {
+        "path": path,
+        "shapes": {key: parse_shape(value, f"--shape {key}") for key, value in _pairs(shapes, "--shape")},
+        "states": dict(_pairs(states, "--state")),
+        "inputs": dict(_pairs(inputs, "--input")),
+        "outputs": dict(_pairs(outputs, "--output")),
+        **{key: value for key, value in numbers.items() if value is not None},
+    }
+    assert set(entry) <= set(MODEL_KEYS)
+    return model_spec(name, entry, f"model {path}", Path.cwd())
 
 
 def _pairs(texts: Sequence[str], flag: str) -> list[tuple[str, str]]:

@@ -12,12 +12,21 @@ from bench.cli.flags import json_flag, results_flag
 if TYPE_CHECKING:
     from pathlib import Path
 
+VIEWS = ("table", "forms", "work")
+
 
 @click.command()
 @click.argument("run", required=False)
 @results_flag
 @json_flag
-def show(*, run: str | None, results: Path | None, as_json: bool) -> None:
+@click.option(
+    "--view",
+    type=click.Choice(VIEWS),
+    default="table",
+    show_default=True,
+    help="table; forms beside each other, or work per second of audio, in Markdown.",
+)
+def show(*, run: str | None, results: Path | None, as_json: bool, view: str) -> None:
     """Show a RUN: a path, a name, or 'latest'. Without one, list the runs there are.
 
     No runtime needs to be installed.
@@ -32,7 +41,25 @@ def show(*, run: str | None, results: Path | None, as_json: bool) -> None:
         else:
             click.echo("\n".join(runs) or f"there are no runs in {folder} yet; make one with 'rtfloor run cpu'")
         return
-    present(paths.find_run(run, folder), as_json=as_json)
+    path = paths.find_run(run, folder)
+    if view == "table" or as_json:
+        present(path, as_json=as_json)
+        return
+    click.echo(_page(path, view))
+
+
+def _page(path: Path, view: str) -> str:
+    """One view of a run in Markdown."""
+    from reports import forms, work
+    from results.runfile import RunFile
+    from results.summary import summarise
+
+    with RunFile.read(path) as opened:
+        cells = summarise(opened.cells(), list(opened.records()))
+    if view == "forms":
+        return forms.markdown(cells) or f"{path} has no race with several forms; add --form to the run"
+    rows = work.work_rows(cells)
+    return work.markdown(rows) if rows else f"{path} has no two models with known audio on one runtime"
 
 
 def present(path: Path, *, as_json: bool) -> None:
@@ -49,6 +76,7 @@ def present(path: Path, *, as_json: bool) -> None:
     from rich.console import Console
 
     from reports.answer import answer, headline
+    from reports import work
     from reports.table import tables
     from results.noise import noise
     from results.summary import summarise
@@ -63,6 +91,9 @@ def present(path: Path, *, as_json: bool) -> None:
     for warning in facts["warnings"]:
         console.print(f"warning: {warning}", markup=False)
     console.print(tables(summaries, console))
-    for line in answer(summaries):
+    rows = work.work_rows(summaries)
+    if rows:
+        console.print(work.table(rows))
+    for line in [*answer(summaries), *work.inversions(rows)]:
         console.print(line, markup=False)
     console.print(f"run file: {path}  (again: rtfloor show {path})", markup=False, soft_wrap=True)

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtimes.base import Request, Tensor
+from runtimes.installed import probe_distributions
 
 if TYPE_CHECKING:
     from models.card import Card, Port
+    from models.surgery.base import OrtTools
 
 
 def engine_request(request: dict[str, Any], card: Card) -> Request:
@@ -26,6 +28,18 @@ def engine_request(request: dict[str, Any], card: Card) -> Request:
         options=request["options"],
         cache=cache,
     )
+
+
+def ort_tools() -> OrtTools | None:
+    """ONNX Runtime's offline tools for passes that use them; None where it is not installed."""
+    try:
+        from runtimes.ort_tools import OrtTools as Tools
+    except ImportError:
+        return None
+
+    # Both distributions bring the same module.
+    installed = any(probe_distributions((name,), "").available for name in ("onnxruntime", "onnxruntime-gpu"))
+    return Tools() if installed else None
 
 
 def _tensor(port: Port) -> Tensor:

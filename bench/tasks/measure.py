@@ -15,7 +15,7 @@ from bench.tasks.common import engine_request
 from bench.threads import parallelism, thread_cpu_ns, threads_used
 from bench.warmup import is_steady, warmup_samples
 from models.card import Card
-from models.oracle_file import load_oracle
+from models.oracle_file import load_oracle, save_answers
 from runtimes import registry
 
 if TYPE_CHECKING:
@@ -67,11 +67,16 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
             "device": facts.device,
             "engine_facts": dict(facts.details),
             "timer_cost_ns": timer_cost_ns(),
+            "judged_as": precision,
         }
         wrong = checker.verdict(answers, precision, "before timing")
         if wrong:
             return {**reply, "status": "wrong", "reason": wrong, "error": checker.worst()}
-        return reply | _timed(request, layout, checker, precision)
+        reply |= _timed(request, layout, checker, precision)
+        if target := request.get("answers_to"):
+            # After timing, so that writing them disturbs nothing.
+            save_answers(Path(target), [layout.answers(outputs) for _, outputs in answers])
+        return reply
     finally:
         layout.close()
         for session in sessions:

@@ -35,7 +35,9 @@ FALLBACK_TITLE = "onnxruntime with every optimisation off"
 def serve(request: dict[str, Any]) -> dict[str, Any]:
     """Reply with where the oracle is, who computed it, its warnings, and any dispute about it.
 
-    The request has ``card``, ``folder``, ``rotations``, ``channels`` and ``engine_cache``.
+    The request has ``card``, ``folder``, ``rotations``, ``channels`` and ``engine_cache``; for another form than
+    ``raw`` also ``parent``: path and origin of the answers of the form raw. They stand in where the reference
+    cannot compute a form, and are stricter than any engine's own.
     """
     card = Card.from_json(request["card"])
     folder = Path(request["folder"])
@@ -45,6 +47,11 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     try:
         oracle = write_oracle(card, folder, rotations, channels)
     except ReferenceUnsupported as error:
+        if parent := request.get("parent"):
+            origin = f"the form raw's answers, by {parent['origin']} ({error})"
+            replayed = _replay(card, Path(parent["path"]))
+            oracle = write_oracle(card, folder, rotations, channels, evaluator=replayed, origin=origin)
+            return {"path": str(oracle.path), "origin": origin, "warnings": list(oracle.warnings), "dispute": ""}
         if second is None:
             raise
         origin = f"{FALLBACK_TITLE} ({error})"
@@ -59,6 +66,18 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
         "warnings": warnings,
         "dispute": _dispute(card, oracle.path, second) if second else "",
     }
+
+
+def _replay(card: Card, path: Path) -> Callable[[Feeds], list[NDArray[np.generic]]]:
+    """Answers call after call, channel after channel, as the parent did, in this form's element types."""
+    _, expected = load_oracle(path)
+    answers = iter([answer for channel in expected for answer in channel])
+    kinds = [port.dtype for port in card.outputs]
+
+    def replay(_feeds: Feeds) -> list[NDArray[np.generic]]:
+        return [value.astype(kind) for value, kind in zip(next(answers), kinds, strict=True)]
+
+    return replay
 
 
 def _unoptimised(request: dict[str, Any], card: Card) -> Callable[[Feeds], list[NDArray[np.generic]]] | None:

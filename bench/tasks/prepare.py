@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.plan import ModelSpec
+from bench.tasks.common import ort_tools
 from models.prepare import prepare_user, prepare_zoo
+
+if TYPE_CHECKING:
+    from models.card import Card
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
@@ -16,20 +20,25 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     The request has ``spec`` (a :class:`~bench.plan.ModelSpec` as JSON), ``form``, ``batch`` and
     ``folder``.
     """
-    spec = ModelSpec(**request["spec"])
     folder = Path(request["folder"])
     folder.mkdir(parents=True, exist_ok=True)
+    return {"card": card_of(ModelSpec(**request["spec"]), request["form"], request["batch"], folder).to_json()}
+
+
+def card_of(spec: ModelSpec, form: str, batch: int, folder: Path) -> Card:
+    """The card of a zoo model or of a user's file, its model written into ``folder``."""
     if spec.path is None:
-        card = prepare_zoo(spec.name, request["form"], request["batch"], folder)
-    else:
-        card = prepare_user(
-            Path(spec.path),
-            batch=request["batch"],
-            shapes={name: tuple(shape) for name, shape in spec.shapes.items()},
-            states=dict(spec.states),
-            audio_s=spec.audio_s,
-            values=dict(spec.values),
-            folder=folder,
-        )
-        card = replace(card, name=spec.name, audio=spec.audio or card.audio)
-    return {"card": card.to_json()}
+        return prepare_zoo(spec.name, form, batch, folder, ort_tools())
+    card = prepare_user(
+        Path(spec.path),
+        form=form,
+        batch=batch,
+        shapes={name: tuple(shape) for name, shape in spec.shapes.items()},
+        states=dict(spec.states),
+        audio_s=spec.audio_s,
+        values=dict(spec.values),
+        kinds=dict(spec.outputs),
+        folder=folder,
+        ort=ort_tools(),
+    )
+    return replace(card, name=spec.name, audio=spec.audio or card.audio)

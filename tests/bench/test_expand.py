@@ -110,7 +110,21 @@ def test_a_form_that_the_only_model_lacks_is_named() -> None:
     refused(TWO, "'null'", "'ln'", "raw", models=("null",), forms=("ln",))
     refused(TWO, "'xx'", forms=("xx",), models=("rt48",))
     net = ModelSpec("net", "/net.onnx")
-    refused(suite(Group(("net",), ("fake",), ("ln",)), net=net), "'net'", "'ln'", "raw")
+    # Whether a file of yours can take a form shows when it is read.
+    assert ids(suite(Group(("net",), ("fake",), ("ln,fp16",)), net=net)) == ["net/ln+fp16/fake/mono/4"]
+
+
+def test_forms_are_named_in_one_way() -> None:
+    assert ids(suite(Group(("rt48",), ("fake",), ("raw", "raw+ln", "ln", "swap,ln")))) == [
+        "rt48/raw/fake/mono/4",
+        "rt48/ln/fake/mono/4",
+        "rt48/swap+ln/fake/mono/4",
+    ]
+    # What changes no CausalCLN suits every model.
+    assert ids(suite(Group(("null", "rt48"), ("fake",), ("fp16",)))) == [
+        "null/fp16/fake/mono/4",
+        "rt48/fp16/fake/mono/4",
+    ]
 
 
 def test_a_users_model_has_the_raw_form_and_its_own_description() -> None:

@@ -1,0 +1,1 @@
+"""Surgery: passes that write a model down in another way. A form is a chain of them."""
