@@ -41,6 +41,8 @@ Answers = Sequence[Sequence[Sequence[Array]]]
 # Types that real values are rounded to: float32's own rounding may move one by a step.
 _ROUNDED = {np.dtype(kind) for kind in ("int8", "uint8", "int16", "uint16")}
 _SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
+# The entry of quality.toml that is no precision.
+ACCEPTANCE = "acceptance"
 # Below this share of its largest value a mask's spread is float32's rounding, and correlates with nothing.
 _CONSTANT = 1e-6
 
@@ -244,7 +246,14 @@ def told_apart(value: float, limit: float) -> tuple[str, str]:
 @cache
 def _limits() -> dict[str, Limits]:
     table = tomllib.loads(resources.files("models").joinpath("quality.toml").read_text("utf-8"))
-    return {name: Limits(**entry) for name, entry in table.items()}
+    return {name: Limits(**entry) for name, entry in table.items() if name != ACCEPTANCE}
+
+
+@cache
+def acceptance() -> tuple[float, int]:
+    """Largest shift of a score and most flips at which a verdict counts as unchanged, whatever the precision."""
+    table = tomllib.loads(resources.files("models").joinpath("quality.toml").read_text("utf-8"))
+    return float(table[ACCEPTANCE]["score_shift_max"]), int(table[ACCEPTANCE]["flips_max"])
 
 
 def _structure(expected: Answers, got: Answers, outputs: int) -> str | None:

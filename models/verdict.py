@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.quality import Answers, limits, told_apart
+from models.quality import Answers, acceptance, limits, told_apart
 
 Array = NDArray[Any]
 Inputs = Sequence[Sequence[Mapping[str, Array]]]
@@ -46,6 +46,7 @@ class Agreement:
         score_shift: largest absolute difference over chunks and tracks; None when a score is missing.
         flips: chunks and tracks that came on the other side of 0.5, or without a score.
         tracks_agreeing: tracks with the same verdict; the published figure is 9 of 9.
+        accepted: whether the verdicts count as unchanged: no score moved by more than 1e-3, none flipped.
     """
 
     residual: str
@@ -56,6 +57,7 @@ class Agreement:
     score_shift: float | None
     flips: int
     tracks_agreeing: int
+    accepted: bool
 
 
 def verdict_agreement(
@@ -89,15 +91,19 @@ def verdict_agreement(
     chunks = [pair for tracks in zip(scores_expected, scores_got, strict=True) for pair in zip(*tracks, strict=True)]
     tracks = list(zip(tracks_expected, tracks_got, strict=True))
     shifts = [abs(a - b) for a, b in chunks + tracks if a is not None and b is not None]
+    shift = max(shifts) if len(shifts) == len(chunks + tracks) else None
+    flips = sum(not _same(*pair) for pair in chunks + tracks)
+    largest, most = acceptance()
     return Agreement(
         source.words,
         scores_expected,
         scores_got,
         tracks_expected,
         tracks_got,
-        score_shift=max(shifts) if len(shifts) == len(chunks + tracks) else None,
-        flips=sum(not _same(*pair) for pair in chunks + tracks),
+        score_shift=shift,
+        flips=flips,
         tracks_agreeing=sum(_same(*pair) for pair in tracks),
+        accepted=shift is not None and shift <= largest and flips <= most,
     )
 
 

@@ -108,7 +108,7 @@ def shift(cell: CellSummary) -> str:
     if not verdict or verdict.get("score_shift") is None:
         return words.NOTHING
     flips = f", {verdict['flips']} flipped" if verdict["flips"] else ""
-    return f"{verdict['score_shift']:.1e}{flips}"
+    return f"{verdict['score_shift']:.1e}{flips}, {'accepted' if verdict.get('accepted') else 'not accepted'}"
 
 
 def _columns(row: FormRow) -> list[str]:

@@ -73,7 +73,9 @@ def beside_raw(cell: CellSummary) -> str:
         return NOTHING
     text = f"{ratio:.0f} dB" if ratio is not None else NOTHING if found.get("max_abs_error") else "exact"
     moved = verdict.get("score_shift")
-    return text if not moved else f"{text} ΔP {moved:.0e}"
+    if not moved:
+        return text
+    return f"{text} ΔP {moved:.0e}" + ("" if verdict.get("accepted") else " (!)")
 
 
 def race(key: tuple[str, str, int]) -> str:

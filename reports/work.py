@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from results.summary import CellSummary
 
 
+# By how much a smaller model must be slower to be worth a sentence, and how alike two pieces of audio must be.
+INVERTED, SAME_AUDIO = 1.1, 0.05
+
+
 @dataclass(frozen=True)
 class WorkRow:
     """One model's fastest cell, per second of audio.
@@ -63,14 +67,18 @@ def work_rows(cells: Sequence[CellSummary]) -> list[WorkRow]:
 
 
 def inversions(rows: Sequence[WorkRow]) -> list[str]:
-    """A sentence for every pair of models in which the one with fewer parameters takes longer, with its cause."""
+    """A sentence for every pair in which the model with fewer parameters takes longer, with its cause.
+
+    Only models that answer for equally long pieces of audio: a short call pays for itself as often
+    as it is made, whatever is in it.
+    """
     lines = []
     for small in rows:
         for large in rows:
             if small.cell.spec["runtime"] != large.cell.spec["runtime"] or small.parameters >= large.parameters:
                 continue
             ratio = small.time_ms / large.time_ms
-            if ratio > 1.1:
+            if ratio > INVERTED and abs(_audio(small) / _audio(large) - 1) < SAME_AUDIO:
                 lines.append(_inversion(small, large, ratio))
     return lines
 
@@ -126,6 +134,10 @@ def _columns(row: WorkRow) -> list[str]:
         words.NOTHING if row.activation_mb is None else f"{words.digits(row.activation_mb)} MB",
         reached,
     ]
+
+
+def _audio(row: WorkRow) -> float:
+    return row.cell.audio_s or 1.0
 
 
 def _per_second(cell: CellSummary) -> float:

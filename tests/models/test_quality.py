@@ -19,6 +19,8 @@ from models.quality import Figures, Limits, Quality, assess, judge, limits, spec
 from models.surgery.catalogue import PASSES
 
 TABLE = tomllib.loads((ROOT / "models/quality.toml").read_text())
+# Not a precision: what every form is held to for its verdicts to count as unchanged.
+TABLE.pop("acceptance")
 
 
 def one(want: Any, have: Any, kind: str = "other") -> Figures:

@@ -1,0 +1,38 @@
+"""Weights and arithmetic in float16.
+
+Variants, joined by ``_``: ``io32`` leaves inputs and outputs (states among them) in float32;
+``ln32`` leaves normalisation in float32, whose squares are what leaves float16's range first.
+
+Written anew: onnxconverter-common gives outputs that are read inside the wrong type, and does not
+follow float32 through If, Loop, and sizes computed in floating point. This walks the graph in order,
+knows the type of every value, and asks onnx's own schemas what an operator takes. What has no
+float16 stays in float32 between Casts: foreign operators, quantisation (scales of 1e-8 would become
+0), and numbers computed from sizes (float16 counts to 2048).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onnx import TensorProto
+
+from models.surgery.base import Change
+from models.surgery.fp16_nodes import Halving
+from models.surgery.graphs import raise_ir, tidied
+
+if TYPE_CHECKING:
+    import onnx
+
+    from models.surgery.base import Context
+    from models.surgery.catalogue import Step
+
+
+def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:  # noqa: ARG001  # as every pass
+    """Convert; a place is a node that computes in float16 where it computed in float32."""
+    parts = step.facts.variant.split("_")
+    source = tidied(model)
+    halving = Halving(source, norms32="ln32" in parts)
+    outside = TensorProto.FLOAT if "io32" in parts else TensorProto.FLOAT16
+    result = halving.model(outside)
+    raise_ir(result)
+    return Change(result, halving.places, tuple(halving.weights.notes()))
