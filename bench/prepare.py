@@ -150,7 +150,13 @@ class Preparer:
             spec = asdict(self._plan.models[model])
             request = {"task": "prepare", "spec": spec, "form": form, "batch": batch}
             outcome = self._spawn({**request, "folder": str(self._folder / "models")}, {}, PREPARE_TIMEOUT_S)
-            body = self._answer(outcome, f"model {model!r}", model_errors_are_the_users=batch == 1 and form == RAW)
+            try:
+                body = self._answer(outcome, f"model {model!r}", model_errors_are_the_users=batch == 1 and form == RAW)
+            except UserError as error:
+                if form == RAW:
+                    raise
+                # A pass that breaks down is the row of its form; the others go on.
+                body = {"reason": f"{form}: {error}"}
             self._cards[key] = Card.from_json(body["card"]) if "card" in body else str(body["reason"])
             for warning in body.get("card", {}).get("warnings", ()):
                 self.warnings[f"{model}: {warning}"] = None

@@ -74,7 +74,7 @@ class _Search:
 
     def _squares(self, node: onnx.NodeProto) -> bool:
         if node.op_type == "Mul":
-            return node.input[0] == node.input[1]
+            return bool(node.input[0] == node.input[1])
         return node.op_type == "Pow" and node.input[1] in self.constants
 
     def _quotient(self, start: int, centred: str, parts: set[int], *, root: bool) -> int | None:
@@ -109,7 +109,9 @@ class _Search:
         if index is None or self.nodes[index].op_type != "Sub":
             return
         first = self.nodes[index].input[0]
-        differences = [i for i in self.readers[first] if self.nodes[i].op_type == "Sub" and self.nodes[i].input[0] == first]
+        differences = [
+            i for i in self.readers[first] if self.nodes[i].op_type == "Sub" and self.nodes[i].input[0] == first
+        ]
         parts.update(differences)
         for difference in differences:
             way: list[int] = []
