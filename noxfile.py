@@ -12,7 +12,7 @@ NOTHING_AVAILABLE = 4
 @nox.session(name="bench-cpu")
 def bench_cpu(session: nox.Session) -> None:
     """Measure every CPU runtime here; flags after -- go to 'rtfloor run', such as --profile smoke."""
-    session.install("-e", ".[cpu]")
+    session.install("-e", ".[cpu,surgery]")
     session.run("rtfloor", "run", "cpu", *session.posargs)
 
 

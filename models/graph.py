@@ -73,7 +73,8 @@ class Graph:
         """The model, checked by ``onnx.checker`` with full shape inference.
 
         Args:
-            inputs, outputs: name -> shape, float32, states among them.
+            inputs: name -> shape, float32, states among them.
+            outputs: the same of what comes out.
             states: state input -> the output that is fed back into it on the next call.
         """
         graph = helper.make_graph(

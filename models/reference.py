@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from models.errors import ModelError
 from models.inputs import initial_state
+from models.reference_norm import LayerNormalization
 from models.reference_ops import BatchNormalization, Conv, ConvTranspose
 from models.reference_pool import AveragePool, GlobalMaxPool, MaxPool
 from models.reference_quant import (
@@ -36,7 +37,7 @@ Evaluator = Callable[[Feeds], list[Array]]
 Watch = Callable[[onnx.NodeProto, str, Array], None]
 
 # Changes whenever our own operators may answer differently: older oracles are then made anew.
-ALGORITHM = 3
+ALGORITHM = 4
 
 # What the stock evaluator knows better where it knows it: blocks, 4 bits, float8.
 _BEFORE_19 = [DequantizeLinear, QuantizeLinear]
@@ -49,6 +50,7 @@ OPERATORS = [
     GlobalMaxPool,
     GRU,
     LSTM,
+    LayerNormalization,
     MatMulInteger,
     MaxPool,
     QLinearConv,
@@ -56,6 +58,14 @@ OPERATORS = [
     RNN,
     *_BEFORE_19,
 ]
+
+
+# Sums over many values. NumPy makes them in float16 where the values are, and loses what engines, which
+# sum in float32, keep: wide sums are rounded once.
+_SUMMING = {
+    *("ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp"),
+    *("MatMul", "Gemm", "Einsum", "CumSum", "Softmax", "LogSoftmax", "GlobalAveragePool", "InstanceNormalization"),
+}
 
 
 class ReferenceUnsupported(ModelError):  # noqa: N818  # a condition the caller acts on, not a mistake
@@ -75,7 +85,7 @@ class Reference:
 
     name = (
         f"the reference evaluator (onnx {onnx.__version__}, "
-        "convolution, pooling, recurrence and quantisation of our own)"
+        "convolution, norms, pooling, recurrence and quantisation of our own)"
     )
 
     def __init__(self, path: Path) -> None:
@@ -199,12 +209,15 @@ class _Guarded(ReferenceEvaluator):  # type: ignore[misc]  # onnx is untyped
         node = operator.onnx_node
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
+            half = node.op_type in _SUMMING and any(_is_half(value) for value in args)
             try:
-                results = run(*args, **kwargs)
+                results = run(*(_wide(value) for value in args), **kwargs) if half else run(*args, **kwargs)
             except ModelError:
                 raise
             except Exception as error:
                 raise _unsupported(node, error) from error
+            if half:
+                results = tuple(np.asarray(value, np.float16) for value in results)
             if self.watcher.watch is not None:
                 for name, value in zip(node.output, results, strict=False):
                     if isinstance(value, np.ndarray | np.generic):
@@ -224,6 +237,14 @@ def refuse_gaps(node: onnx.NodeProto) -> None:
         return
     if found := ignored(node):
         raise _unsupported(node, NotImplementedError(f"it would ignore {', '.join(found)}"))
+
+
+def _is_half(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == np.float16
+
+
+def _wide(value: Any) -> Any:
+    return value.astype(np.float32) if _is_half(value) else value
 
 
 def _unsupported(node: onnx.NodeProto, error: Exception) -> ReferenceUnsupported:

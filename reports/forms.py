@@ -54,11 +54,11 @@ def form_rows(cells: Sequence[CellSummary]) -> dict[tuple[str, str, int], list[F
 
 
 def best_rewrite(rows: Sequence[FormRow]) -> dict[str, FormRow]:
-    """The fastest form of each runtime that keeps the model's own precision and is not the known one."""
+    """The fastest form of each runtime that keeps the model's own precision, beside the known one."""
     best: dict[str, FormRow] = {}
     for row in rows:
         same = row.cell.spec.get("precision") == _precision_of_raw(rows, row)
-        if row.ratio is None or row.cell.spec["form"] in {row.base, RAW} or not same:
+        if row.ratio is None or row.cell.spec["form"] == row.base or not same:
             continue
         name = str(row.cell.spec["runtime"])
         if name not in best or row.ratio < (best[name].ratio or 0):

@@ -45,7 +45,7 @@ def plan_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     options: list[Decorator] = [
         click.argument("suite", required=False),
         click.option("--model", "models", **several, metavar="NAME|FILE", help="Zoo model or .onnx file; repeatable."),
-        click.option("--form", "forms", **several, help="Form of the model: raw, or passes such as ln or ln+fp16; repeatable."),
+        click.option("--form", "forms", **several, help="Form: raw, or passes such as ln or ln+fp16; repeatable."),
         click.option("--runtime", "runtimes", **several, help="Runtime, such as ort-cpu; repeatable."),
         click.option(
             "--layout",
@@ -149,8 +149,8 @@ class PlanFlags:
         suite = load_suite(self.suite) if self.suite is not None else default_suite(names)
         if not specs and self._says_something_about_a_file():
             raise UserError(
-                "--shape, --input, --output, --state, --audio-seconds, --frames, --hop and --sample-rate describe a file of "
-                "yours: name it with --model FILE.onnx"
+                "--shape, --input, --output, --state, --audio-seconds, --frames, --hop and --sample-rate describe "
+                "a file of yours: name it with --model FILE.onnx"
             )
         choice = Choice(
             models=tuple(names),
@@ -202,7 +202,8 @@ class PlanFlags:
 
     def _says_something_about_a_file(self) -> bool:
         numbers = (self.audio_seconds, self.frames, self.hop, self.sample_rate)
-        return bool(self.shapes or self.inputs or self.outputs or self.states) or any(number is not None for number in numbers)
+        texts = (self.shapes, self.inputs, self.outputs, self.states)
+        return any(texts) or any(number is not None for number in numbers)
 
 
 def file_spec(

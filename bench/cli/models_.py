@@ -116,7 +116,8 @@ def surgery_command(
     if name == "raw":
         raise UserError("--form raw changes nothing; name at least one pass, 'rtfloor models passes' lists them")
     if out.is_dir():
-        raise UserError(f"--out {out} is a folder; give the new file a name, such as {out / (Path(model).stem + '.onnx')}")
+        example = out / f"{Path(model).stem}.onnx"
+        raise UserError(f"--out {out} is a folder; give the new file a name, such as {example}")
     request = {"task": "surgery", "spec": asdict(spec), "form": name, "target": str(out.absolute())}
     outcome = spawn(request, {}, SURGERY_TIMEOUT_S)
     if outcome.status != "ok" or outcome.body["status"] != "ok":

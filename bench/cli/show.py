@@ -75,8 +75,8 @@ def present(path: Path, *, as_json: bool) -> None:
         facts, cells, records = opened.facts(), opened.cells(), list(opened.records())
     from rich.console import Console
 
-    from reports.answer import answer, headline
     from reports import work
+    from reports.answer import answer, headline
     from reports.table import tables
     from results.noise import noise
     from results.summary import summarise

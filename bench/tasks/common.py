@@ -32,10 +32,7 @@ def engine_request(request: dict[str, Any], card: Card) -> Request:
 
 def ort_tools() -> OrtTools | None:
     """ONNX Runtime's offline tools for passes that use them; None where it is not installed."""
-    try:
-        from runtimes.ort_tools import OrtTools as Tools
-    except ImportError:
-        return None
+    from runtimes.ort_tools import OrtTools as Tools
 
     # Both distributions bring the same module.
     installed = any(probe_distributions((name,), "").available for name in ("onnxruntime", "onnxruntime-gpu"))

@@ -47,11 +47,8 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     try:
         oracle = write_oracle(card, folder, rotations, channels)
     except ReferenceUnsupported as error:
-        if parent := request.get("parent"):
-            origin = f"the form raw's answers, by {parent['origin']} ({error})"
-            replayed = _replay(card, Path(parent["path"]))
-            oracle = write_oracle(card, folder, rotations, channels, evaluator=replayed, origin=origin)
-            return {"path": str(oracle.path), "origin": origin, "warnings": list(oracle.warnings), "dispute": ""}
+        if request.get("parent"):
+            return _from_parent(request, card, folder, str(error))
         if second is None:
             raise
         origin = f"{FALLBACK_TITLE} ({error})"
@@ -60,12 +57,20 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     warnings = list(oracle.warnings)
     if oracle.origin.startswith(FALLBACK_TITLE):
         warnings.append(f"the right answers come from {oracle.origin}, so {FALLBACK} is judged by a part of itself")
-    return {
-        "path": str(oracle.path),
-        "origin": oracle.origin,
-        "warnings": warnings,
-        "dispute": _dispute(card, oracle.path, second) if second else "",
-    }
+    dispute = _dispute(card, oracle.path, second) if second else ""
+    if dispute and request.get("parent"):
+        # Rounding to few bits can fall either way; what the form was made of is beyond dispute.
+        return _from_parent(request, card, folder, dispute)
+    return {"path": str(oracle.path), "origin": oracle.origin, "warnings": warnings, "dispute": dispute}
+
+
+def _from_parent(request: dict[str, Any], card: Card, folder: Path, why: str) -> dict[str, Any]:
+    """The form raw's answers in the place of the form's own."""
+    parent = request["parent"]
+    origin = f"the form raw's answers, by {parent['origin']} ({why})"
+    replayed = _replay(card, Path(parent["path"]))
+    oracle = write_oracle(card, folder, request["rotations"], request["channels"], evaluator=replayed, origin=origin)
+    return {"path": str(oracle.path), "origin": origin, "warnings": list(oracle.warnings), "dispute": ""}
 
 
 def _replay(card: Card, path: Path) -> Callable[[Feeds], list[NDArray[np.generic]]]:

@@ -142,7 +142,7 @@ class _Match:
         )
 
     def _quotient(self, node: onnx.NodeProto) -> tuple[str, tuple[int, ...], float, float, Array | None] | None:
-        """x, axes, k, ε, and a γ that was multiplied into the divisor, if ``node`` is the quotient."""
+        """Find x, axes, k, ε, and a γ that was multiplied into the divisor, if ``node`` is the quotient."""
         for centred, under_root, gain in self._divided(node):
             source = self._centred(centred)
             root = None if source is None else self._variance(under_root, *source)
@@ -190,7 +190,7 @@ class _Match:
         node = self.view.made_by(self._through(name), "Sqrt", "Pow")
         if node is None or (node.op_type == "Pow" and not self._is(node.input[1], 0.5)):
             return None
-        return self._take(node).input[0]
+        return str(self._take(node).input[0])
 
     def _inverse(self, name: str) -> str | None:
         """The value v of 1/sqrt(v)."""
@@ -208,7 +208,7 @@ class _Match:
         return root
 
     def _centred(self, name: str) -> tuple[str, tuple[int, ...]] | None:
-        """x and axes of ``x − mean(x)``."""
+        """Find x and axes of ``x − mean(x)``."""
         node = self.view.made_by(self._through(name), "Sub")
         if node is None:
             return None
@@ -219,7 +219,7 @@ class _Match:
         return mean
 
     def _variance(self, name: str, x: str, axes: tuple[int, ...]) -> tuple[float, float] | None:
-        """k and ε of ``var(x)·k + ε``."""
+        """Find k and ε of ``var(x)·k + ε``."""
         node = self.view.made_by(self._through(name), "Add")
         if node is None:
             return None
@@ -252,7 +252,7 @@ class _Match:
         return None
 
     def _square(self, name: str) -> tuple[str, tuple[int, ...]] | None:
-        """x and axes of ``(x − mean(x))²``."""
+        """Find x and axes of ``(x − mean(x))²``."""
         node = self.view.made_by(self._through(name), "Pow", "Mul")
         if node is None:
             return None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from models.surgery.catalogue import Step
 
 
-def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:  # noqa: ARG001  # as every pass
+def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     """Convert; a place is a node that computes in float16 where it computed in float32."""
     parts = step.facts.variant.split("_")
     source = tidied(model)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from models.errors import ModelError
 from models.surgery.rewrite import Names, View, captured, is_standard, rebuilt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 STANDARD = {"", "ai.onnx"}
 # Initializers outside the list of inputs are constants from here on.
@@ -68,7 +71,8 @@ def settled(model: onnx.ModelProto) -> onnx.ModelProto:
             value = view.value(node.output[0], 64)
             if value is not None and value.size <= _MOST_SIZES:
                 folded[index] = value
-        if not folded:
+        noted = _note_sizes(result, view)
+        if not folded and not noted:
             return result
         for index, value in folded.items():
             name = result.graph.node[index].output[0]
@@ -76,6 +80,20 @@ def settled(model: onnx.ModelProto) -> onnx.ModelProto:
                 helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.asarray(value)))
             )
     return result
+
+
+def _note_sizes(model: onnx.ModelProto, view: View) -> bool:
+    """Write down sizes that onnx's inference leaves out; returns whether there were any."""
+    found = False
+    for node in view.nodes:
+        if node.op_type != "GroupNormalization" or not is_standard(node) or view.shape(node.output[0]) is not None:
+            continue
+        shape, kind = view.shape(node.input[0]), view.dtype(node.input[0])
+        if shape is not None and kind is not None:
+            code = helper.np_dtype_to_tensor_dtype(kind)
+            model.graph.value_info.append(helper.make_tensor_value_info(node.output[0], code, shape))
+            found = True
+    return found
 
 
 def keep_notes(after: onnx.ModelProto, before: onnx.ModelProto) -> None:
@@ -288,3 +306,19 @@ def fold_weights(model: onnx.ModelProto, operators: frozenset[str]) -> None:
             node.input[index] = made[name]
     if made:
         model.CopyFrom(rebuilt(model, list(model.graph.node)))
+
+
+def computed(node: onnx.NodeProto, values: dict[str, NDArray[Any]], model: onnx.ModelProto) -> NDArray[Any] | None:
+    """What one node with one output makes of known inputs; None where that cannot be told."""
+    if len(node.output) != 1 or not (values or node.op_type == "Constant"):
+        return None
+    try:
+        inputs = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+            for name, value in values.items()
+        ]
+        graph = helper.make_graph([node], "one", inputs, [onnx.ValueInfoProto(name=node.output[0])])
+        one = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+        return np.asarray(ReferenceEvaluator(one).run(None, values)[0])
+    except Exception:  # noqa: BLE001  # whatever the evaluator lacks or objects to: it is not told
+        return None

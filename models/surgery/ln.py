@@ -14,9 +14,8 @@ Variants:
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from onnx import helper, numpy_helper
 
 from models.surgery.base import Change
@@ -25,6 +24,7 @@ from models.surgery.rewrite import Names, View, is_standard, opset, rebuilt
 
 if TYPE_CHECKING:
     import onnx
+    from numpy.typing import NDArray
 
     from models.surgery.base import Context
     from models.surgery.catalogue import Step
@@ -118,7 +118,7 @@ class _Writer:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=name, **attributes))
         return output
 
-    def _tensor(self, name: str, values: np.ndarray) -> str:
+    def _tensor(self, name: str, values: NDArray[Any]) -> str:
         name = self.names.new(name)
         self.tensors.append(numpy_helper.from_array(values, name))
         return name

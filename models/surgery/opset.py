@@ -39,7 +39,7 @@ _LAST_COERCING = 12
 _GROUP_NORM_PER_CHANNEL = 21
 
 
-def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:  # noqa: ARG001  # as every pass
+def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     """Convert to the step's number."""
     target = step.number or 0
     if opset(model) == target:

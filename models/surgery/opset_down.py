@@ -155,12 +155,15 @@ class _Lowering:
         name = node.input[index] if index < len(node.input) else ""
         if not name:
             return None
-        found = self.constants.get(name)
-        if found is None:
-            found = self.view.value(name, 64)
+        found = self.known(name)
         if found is None:
             raise self.refused(node, f"{name!r} is computed, and must be a constant there")
         return found
+
+    def known(self, name: str) -> NDArray[Any] | None:
+        """The value of a constant; None where it is computed from inputs."""
+        found = self.constants.get(name)
+        return self.view.value(name, 64) if found is None else found
 
     def rank(self, node: onnx.NodeProto) -> int:
         """Number of axes of the first input."""
@@ -233,6 +236,13 @@ def _resize(self: _Lowering, node: onnx.NodeProto) -> None:
         whole.reshape(-1, rank)[:, places] = given.reshape(-1, len(places))
         node.input[index] = self.constant(f"{node.output[0]}.whole.{index}", whole, kind)
     set_attribute(node, "axes", None)
+
+
+def _reshape(self: _Lowering, node: onnx.NodeProto) -> None:
+    """``allowzero`` matters where a size is 0; newer exporters write it everywhere."""
+    target = self.known(node.input[1])
+    if target is None or 0 not in target:
+        set_attribute(node, "allowzero", None)
 
 
 def _grid_sample(self: _Lowering, node: onnx.NodeProto) -> None:
@@ -378,10 +388,11 @@ _CHANGED: _Change = {
     "Split": (18, _split),
     "Pad": (18, _pad),
     "Resize": (18, _resize),
+    "Reshape": (14, _reshape),
     "GridSample": (20, _grid_sample),
     "AveragePool": (19, _average_pool),
 }
-_WRITTEN_OUT: dict[str, tuple[int, "Callable[[_Lowering, onnx.NodeProto], Nodes]"]] = {
+_WRITTEN_OUT: dict[str, tuple[int, Callable[[_Lowering, onnx.NodeProto], Nodes]]] = {
     "Shape": (15, _shape),
     "LayerNormalization": (17, _layer_norm),
     "RMSNormalization": (23, _layer_norm),

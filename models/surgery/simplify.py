@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from models.surgery.catalogue import Step
 
 
-def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:  # noqa: ARG001  # as every pass
+def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     """Simplify; a place is a node that is new or gone."""
     try:
         # By name: the library is optional, and untyped.

@@ -82,8 +82,8 @@ class _Work:
         self, concat: onnx.NodeProto, depthwise: onnx.NodeProto | None, dense: onnx.NodeProto, widths: list[int]
     ) -> None:
         parts, low = [], 0
-        for index, (x, width) in enumerate(zip(concat.input, widths, strict=True)):
-            channels = slice(low, low + width)
+        for index, (part, width) in enumerate(zip(concat.input, widths, strict=True)):
+            x, channels = part, slice(low, low + width)
             if depthwise is not None:
                 weight, bias = (self._cut(depthwise, place, channels) for place in (1, 2))
                 x = self._conv(depthwise, x, weight, bias, index, group=width)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from models.surgery.catalogue import Step
 
 
-def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:  # noqa: ARG001  # as every pass
+def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     """Fix sizes: those that were given, else 1 where only the first is open; a place is an input."""
     inputs, _, is_open = signature(model, context.shapes)
     if not is_open:

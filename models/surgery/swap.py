@@ -79,10 +79,8 @@ def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
         return Change(model, 0)
     notes: tuple[str, ...] = ()
     if walk.turned > walk.windowed:
-        notes = (
-            f"{walk.turned} transposes had to be put in for {walk.windowed} convolutions and poolings: much of this "
-            "graph cannot be swapped, and it may be slower for it",
-        )
+        much = f"{walk.turned} transposes had to be put in for {walk.windowed} convolutions and poolings"
+        notes = (f"{much}: a good part of this graph cannot be swapped, and it may be slower for it",)
     return Change(rebuilt(model, walk.nodes, walk.tensors), walk.windowed, notes)
 
 

@@ -73,6 +73,8 @@ def alike_cubed(x: torch.Tensor) -> torch.Tensor:
 
 
 class Net(nn.Module):
+    """A convolution, the norm, and a head."""
+
     def __init__(self, norm: object) -> None:
         super().__init__()
         self.first, self.last = nn.Conv2d(1, CHANNELS, 3, padding=1), nn.Conv2d(CHANNELS, 1, 1)
@@ -100,12 +102,12 @@ def main() -> None:
         torch.onnx.export(net, (x,), f"{target}-script.onnx", dynamo=False, opset_version=13, **names)
     net = Net(var).eval()
     frames = {"x": {3: torch.export.Dim("frames", min=2, max=4096)}}
+    target = str(DATA / "frames_open")
     torch.onnx.export(
-        net, (x,), str(DATA / "frames_open-dynamo.onnx"), dynamo=True, external_data=False, dynamic_shapes=frames, **names
+        net, (x,), f"{target}-dynamo.onnx", dynamo=True, external_data=False, dynamic_shapes=frames, **names
     )
-    torch.onnx.export(
-        net, (x,), str(DATA / "frames_open-script.onnx"), dynamo=False, opset_version=17, dynamic_axes={"x": {3: "T"}}, **names
-    )
+    frames = {"x": {3: "T"}}
+    torch.onnx.export(net, (x,), f"{target}-script.onnx", dynamo=False, opset_version=17, dynamic_axes=frames, **names)
     for file in DATA.glob("*.onnx"):
         _bare(file)
 

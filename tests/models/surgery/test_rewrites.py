@@ -85,7 +85,9 @@ def test_swap_on_a_graph_with_everything(tmp_path: Path) -> None:
         helper.make_node("Slice", ["below", "from", "to", "axis2"], ["cut"]),
         helper.make_node("Concat", ["cut", "cut"], ["twice"], axis=-2),
         helper.make_node("Softmax", ["twice"], ["soft"], axis=-1),
-        helper.make_node("ConvTranspose", ["soft", "v"], ["up"], kernel_shape=[3, 1], strides=[2, 1], pads=[0, 0, 1, 0]),
+        helper.make_node(
+            "ConvTranspose", ["soft", "v"], ["up"], kernel_shape=[3, 1], strides=[2, 1], pads=[0, 0, 1, 0]
+        ),
         helper.make_node("Resize", ["up", "", "scales"], ["large"], mode="linear"),
         # From here on nothing can be swapped.
         helper.make_node("Reshape", ["large", "flat"], ["rows"]),
