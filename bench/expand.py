@@ -78,6 +78,7 @@ def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
         {name: specs.get(name, ModelSpec(name)) for name in sorted(used)},
         tuple(cells.values()),
         (*suite.metrics, *choice.metrics),
+        suite.race,
     )
 
 

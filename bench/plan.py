@@ -88,6 +88,7 @@ class Plan:
 
     Attributes:
         metrics: a user's own metrics, see :mod:`models.metric`.
+        race: whether slow cells may stop early; not where every cell is of interest.
     """
 
     title: str
@@ -96,6 +97,7 @@ class Plan:
     models: Mapping[str, ModelSpec]
     cells: tuple[Cell, ...]
     metrics: tuple[str, ...] = ()
+    race: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only."""
@@ -110,7 +112,7 @@ class Plan:
         }
         cells = tuple(Cell(**{**cell, "changed": tuple(cell["changed"])}) for cell in data["cells"])
         metrics = tuple(data.get("metrics", ()))
-        return Plan(data["title"], data["suite"], data["profile"], models, cells, metrics)
+        return Plan(data["title"], data["suite"], data["profile"], models, cells, metrics, data.get("race", True))
 
 
 def _text(value: Any) -> str:

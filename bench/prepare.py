@@ -88,7 +88,7 @@ class Preparer:
             raise UserError(raw)
         single = raw if cell.form == RAW else self._card(cell.model, cell.form, 1)
         if isinstance(single, str):
-            return Ready("unavailable", single, cards=(raw.to_json(), raw.to_json()))
+            return Ready("unavailable", single)
         try:
             adapter = registry.get(cell.runtime)
         except UnavailableError as error:
@@ -111,8 +111,8 @@ class Preparer:
                 raise
             # The other models of this run can be judged all the same.
             return _not(ready, "failed", str(error))
-        if oracle["dispute"]:
-            return _not(ready, "failed", oracle["dispute"])
+        if dispute := parent["dispute"] or oracle["dispute"]:
+            return _not(ready, "failed", dispute)
         if cell.batch > 1 and (mixed := self._mixed(cell, single, called, str(oracle["path"]))):
             return _not(ready, "unavailable", mixed)
         ready = Ready(

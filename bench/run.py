@@ -88,7 +88,8 @@ class Runner:
         watcher: Watcher,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._plan, self._profile, self._run, self._seed = plan, profile, run, seed
+        self._plan, self._run, self._seed = plan, run, seed
+        self._profile = replace(profile, race=profile.race and plan.race)
         self._spawn, self._limits, self._watcher, self._clock = spawn, limits, watcher, clock
         self._medians: dict[str, dict[int, float]] = {}
         self._ended: set[str] = set()

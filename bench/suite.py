@@ -23,7 +23,7 @@ from models.metric import parse_metric
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SUITE_KEYS = ("title", "cells", "models", "metrics")
+SUITE_KEYS = ("title", "cells", "models", "metrics", "race")
 GROUP_KEYS = ("models", "forms", "runtimes", "layouts", "threads", "profiles", "options")
 
 
@@ -49,13 +49,18 @@ class Group:
 
 @dataclass(frozen=True)
 class Suite:
-    """A parsed suite."""
+    """A parsed suite.
+
+    Attributes:
+        race: whether cells that are beyond doubt behind may stop early, where the profile has that.
+    """
 
     name: str
     title: str
     groups: tuple[Group, ...]
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
+    race: bool = True
 
 
 def builtin_names() -> list[str]:
@@ -121,7 +126,10 @@ def parse_suite(text: str, name: str, folder: Path) -> Suite:
             f"suite {name} spans nothing: it needs at least one [[cells]] table with 'models' and 'runtimes'"
         )
     parsed = tuple(_group(entry, f"suite {name}, [[cells]] number {index}") for index, entry in enumerate(groups, 1))
-    return Suite(name, title, parsed, specs, _metrics(data, name, folder))
+    race = data.get("race", True)
+    if not isinstance(race, bool):
+        raise UserError(f"suite {name}: race must be true or false, not {race!r}")
+    return Suite(name, title, parsed, specs, _metrics(data, name, folder), race)
 
 
 def _metrics(data: Mapping[str, Any], name: str, folder: Path) -> tuple[str, ...]:

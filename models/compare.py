@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _ROUNDED = {np.dtype(kind) for kind in ("int8", "uint8", "int16", "uint16")}
+# How the origin begins where the answers of the form raw are taken for those of another form.
+STAND_IN = "the form raw's answers"
 _SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
 
 
@@ -167,7 +169,9 @@ def verdict(error: Error, precision: str, oracle_name: str, *, subject: str) -> 
         reason = f"signal-to-error ratio {error.snr_db:.1f} dB is below {allowed.snr_db_min:g} dB ({precision})"
     if reason is None:
         return None
-    against = f"{oracle_name}'s answer for exactly this model, form and input"
+    # What stands in for the form's own answers says so itself.
+    own = not oracle_name.startswith(STAND_IN)
+    against = f"{oracle_name}'s answer for exactly this model, form and input" if own else oracle_name
     return f"output {output!r} of {subject}: {reason} against {against}"
 
 

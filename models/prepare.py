@@ -221,6 +221,7 @@ def _user_raw(
             )
         else:
             file, sha256 = _write_fixed(fixed, external_files(model, path), path, sha256, folder)
+            model = fixed
     card = Card(
         name=path.stem,
         form=RAW,

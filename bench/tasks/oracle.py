@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bench.tasks.common import engine_request
 from models.card import Card
-from models.compare import compare, verdict
+from models.compare import STAND_IN, compare, verdict
 from models.inputs import initial_state
 from models.oracle import write_oracle
 from models.oracle_file import load_oracle
@@ -67,7 +67,7 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
 def _from_parent(request: dict[str, Any], card: Card, folder: Path, why: str) -> dict[str, Any]:
     """The form raw's answers in the place of the form's own."""
     parent = request["parent"]
-    origin = f"the form raw's answers, by {parent['origin']} ({why})"
+    origin = f"{STAND_IN}, by {parent['origin']}, since {why.removesuffix('; choose another oracle')}"
     replayed = _replay(card, Path(parent["path"]))
     oracle = write_oracle(card, folder, request["rotations"], request["channels"], evaluator=replayed, origin=origin)
     return {"path": str(oracle.path), "origin": origin, "warnings": list(oracle.warnings), "dispute": ""}

@@ -1,23 +1,28 @@
 """Task: write a model down in another form, and check that it still says the same.
 
-The file is written only when it was checked, or when nobody could check it, which is said.
+The file is written only when it was checked, or when nobody could check it, which is said. A
+user's file keeps the sizes that it leaves open, unless the pass ``static`` is asked for.
 """
 
 from __future__ import annotations
 
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.plan import ModelSpec
+from bench.tasks.common import ort_tools
 from bench.tasks.prepare import card_of
 from models.atomic import write_atomically
-from models.compare import compare, verdict
 from models.errors import ModelError
 from models.inputs import make_inputs
 from models.names import unwritable
+from models.quality import assess, judge
 from models.reference import ReferenceUnsupported, evaluate
-from models.surgery.catalogue import RAW, form_precision
+from models.surgery.catalogue import RAW, form_precision, parse_form
+from models.surgery.make import make_form
+from models.userfile import load_with_data
 
 if TYPE_CHECKING:
     from models.card import Card
@@ -32,16 +37,16 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     """
     spec, form, target = ModelSpec(**request["spec"]), request["form"], Path(request["target"])
     with tempfile.TemporaryDirectory(prefix="rtfloor-surgery-") as name:
-        raw, formed = (card_of(spec, wanted, 1, Path(name)) for wanted in (RAW, form))
-        error, unchecked = _compared(raw, formed)
+        raw = card_of(spec, RAW, 1, Path(name))
+        formed, content = _zoo(spec, form, Path(name)) if spec.path is None else _user(spec, form, raw, Path(name))
+        error, unchecked = _compared(raw, formed, form)
         try:
-            content = Path(formed.path).read_bytes()
             write_atomically(target, lambda file: file.write(content))
         except OSError as problem:
             raise unwritable("model", target, problem) from problem
     return {
         "target": str(target),
-        "form": formed.form,
+        "form": form,
         "sha256": formed.sha256,
         "passes": list(formed.surgery),
         "nodes": [raw.nodes, formed.nodes],
@@ -53,9 +58,27 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _compared(raw: Card, formed: Card) -> tuple[dict[str, Any] | None, str]:
-    """The largest error of the form against the form raw, and why there is none."""
-    if formed.batch != raw.batch:
+def _zoo(spec: ModelSpec, form: str, folder: Path) -> tuple[Card, bytes]:
+    card = card_of(spec, form, 1, folder)
+    return card, Path(card.path).read_bytes()
+
+
+def _user(spec: ModelSpec, form: str, raw: Card, folder: Path) -> tuple[Card, bytes]:
+    """The card of the new file, for the sizes that are asked for, and the file's content."""
+    changed, done = make_form(load_with_data(Path(str(spec.path))), form, (raw, lambda: raw), ort_tools())
+    content: bytes = changed.SerializeToString(deterministic=True)
+    written = folder / f"{Path(str(spec.path)).stem}-formed.onnx"
+    written.write_bytes(content)
+    batched = any(step.facts.name == "batch" for step in parse_form(form))
+    # Sizes given for one signal do not fit a file that takes several.
+    formed = card_of(replace(spec, path=str(written), shapes={} if batched else spec.shapes), RAW, 1, folder)
+    notes = tuple(note for one in done for note in one.notes)
+    return replace(formed, surgery=tuple(asdict(one) for one in done), warnings=(*formed.warnings, *notes)), content
+
+
+def _compared(raw: Card, formed: Card, form: str) -> tuple[dict[str, Any] | None, str]:
+    """How far the form's answers are from those of the form raw, and why that was not found out."""
+    if [port.shape for port in raw.inputs] != [port.shape for port in formed.inputs]:
         return None, "it takes several signals in a call; 'rtfloor run --layout batch2' compares them with one"
     feeds = make_inputs(raw, CALLS, 1)[0]
     kinds = {port.name: port.dtype for port in formed.inputs}
@@ -63,16 +86,11 @@ def _compared(raw: Card, formed: Card) -> tuple[dict[str, Any] | None, str]:
         expected = evaluate(raw, feeds)
         got = evaluate(formed, [{name: value.astype(kinds[name]) for name, value in feed.items()} for feed in feeds])
     except ReferenceUnsupported as refusal:
-        return None, str(refusal)
-    precision = "+".join({raw.precision, form_precision(formed.form)})
-    worst: dict[str, Any] = {}
-    for number, (want, have) in enumerate(zip(expected, got, strict=True)):
-        # Another element type is what some forms are for.
-        same = [value.astype(like.dtype) for value, like in zip(have, want, strict=True)]
-        error = compare(want, same, raw.output_names)
-        text = verdict(error, precision, "the form raw", subject=f"{formed.name}/{formed.form}, input {number}")
-        if text:
-            raise ModelError(f"nothing was written: {text}")
-        if not worst or error.max_abs_error > worst["max_abs"]:
-            worst = {"max_abs": error.max_abs_error, "peak": error.peak, "snr_db": error.snr_db, "cosine": error.cosine}
-    return worst, ""
+        return None, str(refusal).removesuffix("; choose another oracle")
+    quality = assess([expected], [got], raw.output_names, raw.kinds)
+    precision = "+".join(sorted({raw.precision, form_precision(form)}))
+    if text := judge(quality, precision):
+        raise ModelError(f"nothing was written: {text}")
+    keys = ("max_abs_error", "peak", "snr_db", "cosine")
+    worst = {key: getattr(quality.worst, key) for key in keys}
+    return {"max_abs": worst.pop("max_abs_error"), **worst}, ""

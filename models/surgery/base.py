@@ -76,11 +76,13 @@ class Change:
         model: the new graph.
         places: how many places changed; 0 is refused by the chain.
         notes: what a user should know, full sentences.
+        checkable: whether onnx's checker knows every operator that the pass may have put in.
     """
 
     model: onnx.ModelProto
     places: int
     notes: tuple[str, ...] = ()
+    checkable: bool = True
 
 
 class Pass(Protocol):

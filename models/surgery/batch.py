@@ -25,7 +25,7 @@ from models.signature import fix_shapes, real_inputs, signature
 from models.surgery.base import Change
 from models.surgery.batch_rules import RULES
 from models.surgery.batch_walk import Along, Facts, Stuck, Walk
-from models.surgery.graphs import first_line, set_attribute, tidied
+from models.surgery.graphs import first_line, set_attribute, still_open, tidied
 from models.surgery.rewrite import Names, rebuilt
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     wanted = step.number or 0
     if wanted < 1:
         raise ModelError(f"a batch of {wanted} is not possible; it is 1 or more")
-    ports, _, is_open = signature(model, context.shapes)
+    ports, _, is_open = signature(model, still_open(model, context.shapes))
     if wanted == 1 and not is_open:
         return Change(model, 0)
     fixed = fix_shapes(tidied(model), ports)
@@ -58,7 +58,7 @@ def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     _verify(result, walk)
     inputs = sum(port.name in walk.along for port in ports)
     shared = [port.name for port in ports if port.name not in walk.along]
-    notes = tuple(f"{'state' if name in states else 'input'} {name!r} is one for all signals." for name in shared)
+    notes = tuple(f"{'state' if name in states else 'input'} {name!r} is one for all signals" for name in shared)
     return Change(result, inputs + len(result.graph.output) + walk.edited, notes)
 
 

@@ -173,6 +173,10 @@ def _scaled(walk: Walk, index: int, node: onnx.NodeProto) -> Places:
     return along
 
 
+def _dynamic(walk: Walk, index: int, node: onnx.NodeProto) -> Places:
+    raise Stuck(f"{called(node)} takes one scale for all signals: resize the graph before int8_dynamic")
+
+
 def _trilu(walk: Walk, index: int, node: onnx.NodeProto) -> Places:
     walk.only(node, {0})
     along = walk.of(node.input[0])
@@ -275,6 +279,7 @@ RULES: dict[str, Rule] = {
     "CumSum": _scan_axis,
     "DFT": _transform,
     "DequantizeLinear": _scaled,
+    "DynamicQuantizeLinear": _dynamic,
     "Einsum": _einsum,
     "GRU": _recurrent,
     "Gemm": _gemm,

@@ -274,7 +274,8 @@ class Walk:
         key = node.op_type if is_standard(node) else f"{node.domain}::{node.op_type}"
         rule = self._rules.get(key)
         if rule is None:
-            raise Stuck(f"{called(node)} is not known to keep signals apart")
+            made = "" if is_standard(node) else ": resize the graph before the pass that made it"
+            raise Stuck(f"{called(node)} is not known to keep signals apart{made}")
         for place, name in enumerate(node.input):
             if name in self.uncertain and place not in _SIZES.get(node.op_type, ()):
                 raise Stuck(f"a number computed from the batch enters {called(node)}")

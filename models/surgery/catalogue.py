@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 RAW = "raw"
+# From the finest to the coarsest.
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int4")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class PassFacts:
         name: what a user types, without its number.
         module: the file of :mod:`models.surgery` that does it.
         title: what it does, one line.
-        precision: what its result is judged by, against the model before: a key of ``tolerances.toml``.
+        precision: what its result is judged by, against the model before: one of ``PRECISIONS``.
         number: what the number at its end means; empty when it takes none.
         variant: handed to the module, which may serve several passes.
         custom: its result has operators that no engine is expected to have.
@@ -115,8 +117,7 @@ def form_name(form: str) -> str:
 
 def form_precision(form: str) -> str:
     """The coarsest precision among the form's passes: what its answers are judged by."""
-    order = ("fp32", "fp16", "int8", "int4")
-    return max((step.facts.precision for step in parse_form(form)), key=order.index, default="fp32")
+    return max((step.facts.precision for step in parse_form(form)), key=PRECISIONS.index, default=PRECISIONS[0])
 
 
 def fits(form: str, listed: Sequence[str]) -> bool:

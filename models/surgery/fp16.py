@@ -35,4 +35,8 @@ def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     outside = TensorProto.FLOAT if "io32" in parts else TensorProto.FLOAT16
     result = halving.model(outside)
     raise_ir(result)
-    return Change(result, halving.places, tuple(halving.weights.notes()))
+    notes = halving.weights.notes()
+    if halving.foreign:
+        kinds = ", ".join(f"{count} of {kind}" for kind, count in sorted(halving.foreign.items()))
+        notes.append(f"operators outside the standard stayed in float32: {kinds}")
+    return Change(result, halving.places, tuple(notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import onnx
@@ -10,7 +11,7 @@ from onnx import TensorProto, helper
 from models.errors import ModelError
 from models.surgery.fp16_kinds import FLOAT, HALF, MADE_OF, noted_kinds, output_kinds, tensor_kinds, types_of
 from models.surgery.fp16_norms import norm_nodes
-from models.surgery.fp16_weights import Weights
+from models.surgery.fp16_weights import Weights, fits
 from models.surgery.graphs import all_nodes, called, constant_of, set_attribute, subgraphs
 from models.surgery.rewrite import Names, attribute, is_standard, opset
 
@@ -102,10 +103,12 @@ class Halving:
     Attributes:
         weights: rounds constants, and knows what did not fit.
         places: nodes that compute in float16 and did not before.
+        foreign: operators outside the standard that stay in float32, and how many of each.
     """
 
     def __init__(self, model: onnx.ModelProto, *, norms32: bool) -> None:
         self.weights, self.places = Weights(), 0
+        self.foreign: Counter[str] = Counter()
         self._model, self._norms32 = model, norms32
         self._version, self._names = opset(model), Names(model)
         self._renamed: dict[str, str] = {}
@@ -228,12 +231,15 @@ class Halving:
             raise ModelError(f"{called(node)} is foreign and has a graph inside, whose types are not known")
         if node.op_type == "Constant" and kinds == [FLOAT]:
             return self._constant(node)
+        if types is None and FLOAT in {*kinds, *map(scope.kind, node.input)}:
+            self.foreign[f"{node.domain}::{node.op_type}" if node.domain else node.op_type] += 1
         given = [scope.kind(name) if name else None for name in node.input]
         floats = [index for index, kind in enumerate(given) if kind == FLOAT]
         unknown = any(kind is None and name for kind, name in zip(given, node.input, strict=True))
         computed = origin != _DATA and not (node.op_type in _MOVING and origin == _CONSTANT)
         exact = node.op_type in {"ConstantOfShape", "EyeLike", "Shape", "Size"}
         full = full or types is None or unknown or node.op_type in _FULL or (computed and not exact)
+        full = full or self._far(scope, node)
         bound: dict[str, int] = {}
         for index in floats:
             formal = types.input(index) if types is not None else ""
@@ -258,6 +264,18 @@ class Halving:
             now.append(is_now)
         self.places += HALF in bound.values() or (FLOAT in kinds and HALF in now)
         return now
+
+    def _far(self, scope: _Scope, node: onnx.NodeProto) -> bool:
+        """Whether values are scaled by something that float16 may not hold: clamped, it would be another scale."""
+        if node.op_type not in {"Div", "Mul"}:
+            return False
+        for name in node.input:
+            home = scope.home(name)
+            if home is None or home.kinds[name] != FLOAT:
+                continue
+            if home.origin[name] == _SIZE or (name in home.initial and not fits(home.initial[name])):
+                return True
+        return False
 
     def _native(self, scope: _Scope, node: onnx.NodeProto, floats: list[int]) -> bool:
         """Whether float32 is what a node without float outputs is offered, so that a Cast would only lose."""
@@ -320,10 +338,10 @@ def _origin(scope: _Scope, node: onnx.NodeProto) -> int:
         return _SIZE
     if node.op_type == "ConstantOfShape":
         return _CONSTANT
-    read = [name for name in node.input if name]
-    if node.op_type in _MOVING and node.op_type != "Concat":
-        read = read[:1]
-    return max((scope.came_of(name) for name in read), default=_CONSTANT)
+    origins = [scope.came_of(name) for name in node.input if name]
+    if node.op_type in _MOVING and node.op_type != "Concat" and _DATA not in origins:
+        origins = origins[:1]
+    return max(origins, default=_CONSTANT)
 
 
 def _body_inputs(node: onnx.NodeProto, given: list[int | None]) -> list[int | None]:

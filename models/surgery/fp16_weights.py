@@ -52,16 +52,23 @@ class Weights:
         if self._clamped:
             notes.append(
                 f"{sum(self._clamped.values())} constants beyond float16's range became ±{LARGEST:g} "
-                f"({_few(self._clamped)})."
+                f"({_few(self._clamped)})"
             )
         if self._raised:
-            notes.append(f"numbers below float16's smallest became {SMALLEST:.1g} ({_few(self._raised)}).")
+            notes.append(f"numbers below float16's smallest became {SMALLEST:.1g} ({_few(self._raised)})")
         if self._flushed:
             notes.append(
                 f"{sum(self._flushed.values())} weights below float16's smallest, {SMALLEST:.1g}, became 0 "
-                f"({_few(self._flushed)})."
+                f"({_few(self._flushed)})"
             )
         return notes
+
+
+def fits(tensor: onnx.TensorProto) -> bool:
+    """Whether the largest value of a tensor is neither too large nor too small for float16."""
+    values = np.abs(numpy_helper.to_array(tensor))
+    largest = float(np.max(values[np.isfinite(values)], initial=0.0))
+    return largest <= LARGEST and (largest == 0 or largest >= SMALLEST)
 
 
 def _few(names: dict[str, int] | list[str]) -> str:

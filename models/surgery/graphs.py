@@ -11,10 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from models.errors import ModelError
-from models.surgery.rewrite import Names, View, captured, is_standard, rebuilt
+from models.signature import real_inputs
+from models.surgery.rewrite import Names, View, attribute, captured, is_standard, rebuilt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -32,7 +33,7 @@ def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a model, the same to every engine, written in one way.
 
     Functions are inlined, sparse weights dense, constants initializers, weights no inputs, nodes in an
-    order that runs; ``ai.onnx`` is written as the empty domain it stands for.
+    order that runs and of different names; ``ai.onnx`` is written as the empty domain it stands for.
 
     Raises:
         ModelError: functions or sparse weights that cannot be written out.
@@ -44,6 +45,8 @@ def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
     _join_imports(result)
 
     _tidy(result.graph, frozenset())
+    name_nodes(result, every=False)
+    _size_outputs(result)
     weights = {tensor.name for tensor in result.graph.initializer}
     inputs = [value for value in result.graph.input if value.name not in weights]
     del result.graph.input[:]
@@ -94,6 +97,19 @@ def _note_sizes(model: onnx.ModelProto, view: View) -> bool:
             model.graph.value_info.append(helper.make_tensor_value_info(node.output[0], code, shape))
             found = True
     return found
+
+
+def still_open(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Sizes that were given for the graph before any pass, as far as this graph leaves them open."""
+    sizes = {}
+    for value in real_inputs(model):
+        given, tensor = shapes.get(value.name), value.type.tensor_type
+        if given is None:
+            continue
+        dims = [dim.dim_value for dim in tensor.shape.dim] if tensor.HasField("shape") else [0] * len(given)
+        if len(dims) == len(given):
+            sizes[value.name] = tuple(dim if dim > 0 else size for dim, size in zip(dims, given, strict=True))
+    return sizes
 
 
 def keep_notes(after: onnx.ModelProto, before: onnx.ModelProto) -> None:
@@ -182,6 +198,22 @@ def constant_of(node: onnx.NodeProto) -> onnx.TensorProto | None:
         return None
     tensor.name = node.output[0]
     return tensor
+
+
+def _size_outputs(model: onnx.ModelProto) -> None:
+    """Give outputs the sizes that inference finds where the file has none: onnx's checker wants some."""
+    bare = [
+        v for v in model.graph.output if v.type.HasField("tensor_type") and not v.type.tensor_type.HasField("shape")
+    ]
+    if not bare:
+        return
+    try:
+        inferred = {v.name: v for v in onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output}
+    except Exception:  # noqa: BLE001  # it raises several types; then nothing is known
+        return
+    for value in bare:
+        if inferred[value.name].type.tensor_type.HasField("shape"):
+            value.type.tensor_type.shape.CopyFrom(inferred[value.name].type.tensor_type.shape)
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -278,13 +310,20 @@ def _signatures(model: onnx.ModelProto) -> Iterator[bytes]:
         yield plain.SerializeToString(deterministic=True)
 
 
-def name_nodes(model: onnx.ModelProto) -> None:
-    """Give every node a name of its own, in place; tools make names of new values from them."""
+def name_nodes(model: onnx.ModelProto, *, every: bool = True) -> None:
+    """Give nodes names of their own, in place.
+
+    Args:
+        model: changed.
+        every: nodes without a name too: tools make names of new values from them. Names that two
+            nodes share are refused by engines.
+    """
     names, seen = Names(model), set[str]()
     for node in all_nodes(model.graph):
-        if not node.name or node.name in seen:
+        if node.name in seen or (every and not node.name):
             node.name = names.new(node.name or f"{node.op_type}.{next(filter(None, node.output), '')}")
-        seen.add(node.name)
+        if node.name:
+            seen.add(node.name)
 
 
 def fold_weights(model: onnx.ModelProto, operators: frozenset[str]) -> None:
@@ -295,7 +334,7 @@ def fold_weights(model: onnx.ModelProto, operators: frozenset[str]) -> None:
         if node.op_type not in operators or not is_standard(node):
             continue
         for index, name in enumerate(node.input):
-            if not name or name in view.initializers or name not in view.maker:
+            if name not in view.maker or view.made_by(name, "DequantizeLinear") is not None:
                 continue
             value = view.value(name)
             if value is None or value.ndim == 0 or value.dtype.kind != "f":
@@ -306,6 +345,23 @@ def fold_weights(model: onnx.ModelProto, operators: frozenset[str]) -> None:
             node.input[index] = made[name]
     if made:
         model.CopyFrom(rebuilt(model, list(model.graph.node)))
+
+
+def plain_gemms(model: onnx.ModelProto) -> None:
+    """Multiply the factors of Gemm into its constants, in place: what rounds weights does not look at factors."""
+    view, names = View(model), Names(model)
+    for node in model.graph.node:
+        if node.op_type != "Gemm" or not is_standard(node):
+            continue
+        for place, name in ((1, "alpha"), (2, "beta")):
+            factor = attribute(node, name, 1.0)
+            value = view.value(node.input[place]) if place < len(node.input) and node.input[place] else None
+            if factor == 1.0 or value is None:
+                continue
+            scaled = numpy_helper.from_array(value * value.dtype.type(factor), names.new(f"{node.input[place]}.{name}"))
+            model.graph.initializer.append(scaled)
+            node.input[place] = scaled.name
+            set_attribute(node, name, None)
 
 
 def computed(node: onnx.NodeProto, values: dict[str, NDArray[Any]], model: onnx.ModelProto) -> NDArray[Any] | None:

@@ -17,7 +17,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from models.surgery.base import Change
-from models.surgery.graphs import raise_ir, tidied
+from models.surgery.graphs import plain_gemms, raise_ir, tidied
 from models.surgery.opset import convert
 from models.surgery.rewrite import Names, View, attribute, is_standard, opset, rebuilt
 
@@ -38,11 +38,13 @@ _FLOATS = {np.dtype(np.float32), np.dtype(np.float16)}
 def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     """Round; a place is a weight."""
     source = tidied(model)
-    if not any(_weight(node, view) is not None for view in [View(source)] for node in view.nodes):
+    plain_gemms(source)
+    view = View(source)
+    if all(_weight(node, view) is None for node in view.nodes):
         return Change(model, 0)
     notes: tuple[str, ...] = ()
     if opset(source) < _LEAST_OPSET:
-        notes = (f"the operator set went from {opset(source)} to {_LEAST_OPSET}: 4 bits in blocks need it.",)
+        notes = (f"the operator set went from {opset(source)} to {_LEAST_OPSET}: 4 bits in blocks need it",)
         source = convert(source, _LEAST_OPSET)
     writer = _Writer(source)
     for node in View(source).nodes:
@@ -61,7 +63,7 @@ class _Writer:
         self.tensors: list[onnx.TensorProto] = []
         self.weights = 0
         # A weight that several products read is rounded once.
-        self._done: dict[tuple[str, bool, float], str] = {}
+        self._done: dict[tuple[str, bool], str] = {}
 
     def add(self, node: onnx.NodeProto) -> None:
         """Take over a node, or what stands in its place."""
@@ -69,8 +71,8 @@ class _Writer:
         if matrix is None:
             self.nodes.append(node)
             return
-        name, turned, factor = node.input[1], bool(attribute(node, "transB", 0)), float(attribute(node, "alpha", 1.0))
-        key = (name, turned, factor)
+        name, turned = node.input[1], bool(attribute(node, "transB", 0))
+        key = (name, turned)
         if key not in self._done:
             self._done[key] = self._dequantised(matrix, f"{name}.T" if turned else name)
             self.weights += 1
@@ -120,15 +122,14 @@ def _weight(node: onnx.NodeProto, view: View) -> NDArray[Any] | None:
     """The matrix (K, N) that a node multiplies by, if it is one to be rounded."""
     if node.op_type not in {"MatMul", "Gemm"} or not is_standard(node) or len(node.input) < 2:
         return None
-    if node.op_type == "Gemm":
-        biased = len(node.input) > 2 and bool(node.input[2])
-        # A factor on the bias, or a transposed input, would take more nodes than it is worth.
-        if attribute(node, "transA", 0) or (biased and attribute(node, "beta", 1.0) != 1.0):
-            return None
+    # A factor on a bias that is computed, or a transposed input, would take more nodes than it is worth.
+    if attribute(node, "transA", 0) or attribute(node, "alpha", 1.0) != 1.0 or attribute(node, "beta", 1.0) != 1.0:
+        return None
+    if view.made_by(node.input[1], "DequantizeLinear") is not None:
+        return None  # rounded before
     matrix = view.value(node.input[1])
     if matrix is None or matrix.ndim != 2 or matrix.dtype not in _FLOATS or not np.isfinite(matrix).all():
         return None
-    if node.op_type == "Gemm":
-        matrix = matrix.T if attribute(node, "transB", 0) else matrix
-        matrix = (matrix * matrix.dtype.type(attribute(node, "alpha", 1.0))).astype(matrix.dtype)
+    if node.op_type == "Gemm" and attribute(node, "transB", 0):
+        matrix = matrix.T
     return matrix if matrix.shape[0] >= BLOCK else None

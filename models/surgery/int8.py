@@ -25,11 +25,13 @@ from models.signature import real_inputs
 from models.surgery.base import Change
 from models.surgery.graphs import (
     all_nodes,
+    called,
     drop_unused_imports,
     first_line,
     fold_weights,
     keep_notes,
     name_nodes,
+    plain_gemms,
     raise_ir,
     tidied,
 )
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 _LEAST_OPSET = 13
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM"})
+_ROUNDED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
 _QUANTISED = {"MatMulInteger", "ConvInteger", "DynamicQuantizeLSTM"}
 
 
@@ -50,12 +53,20 @@ def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     tools = context.ort
     if tools is None:
         raise ModelError(f"{step.text} is done by ONNX Runtime, which is not installed: pip install 'rtfloor[cpu]'")
+    rounded = next((node for node in all_nodes(model.graph) if node.op_type in _ROUNDED), None)
+    if rounded is not None:
+        raise ModelError(f"the graph is quantised already: it has {called(rounded)}; quantise the one it was made of")
     notes = []
     source = tidied(model)
+    if any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in source.graph.initializer):
+        raise ModelError(
+            "the graph is in float16, whose range is too small for the scales; quantise first, as int8+fp16"
+        )
     if opset(source) < _LEAST_OPSET:
-        notes.append(f"the operator set went from {opset(source)} to {_LEAST_OPSET}: scales per channel need it.")
+        notes.append(f"the operator set went from {opset(source)} to {_LEAST_OPSET}: scales per channel need it")
         source = convert(source, _LEAST_OPSET)
     fold_weights(source, _WEIGHTED)
+    plain_gemms(source)
     name_nodes(source)
     if not any(node.op_type in _WEIGHTED and is_standard(node) for node in all_nodes(source.graph)):
         return Change(model, 0)
@@ -70,14 +81,15 @@ def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
                 tools.quantise_dynamic(before, after)
         except Exception as error:
             raise ModelError(f"{first_line(error)}; try it after sim, or with another form") from error
-        result = onnx.load(str(after))
+        # They do not see what branches read from outside, and may put it behind them.
+        result = tidied(onnx.load(str(after)))
     keep_notes(result, source)
     del result.graph.value_info[:]
     drop_unused_imports(result)
     raise_ir(result)
     foreign = sorted({f"{node.domain}::{node.op_type}" for node in result.graph.node if not is_standard(node)})
     if foreign and not any(not is_standard(node) for node in source.graph.node):
-        notes.append(f"it has operators of ONNX Runtime alone: {', '.join(foreign)}.")
+        notes.append(f"it has operators of ONNX Runtime alone: {', '.join(foreign)}")
     return Change(result, _places(result), tuple(notes))
 
 

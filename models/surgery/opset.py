@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # Up to here an axis split a tensor in two; since, it is one axis.
 _LAST_COERCING = 12
+_RESIZE_HAD_NO_SAY = 10
 _GROUP_NORM_PER_CHANNEL = 21
 
 
@@ -79,6 +80,9 @@ def convert(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
 
 
 def _raised(model: onnx.ModelProto, now: int, version: int) -> onnx.ModelProto:
+    if now < _RESIZE_HAD_NO_SAY < version and any(node.op_type == "Upsample" for node in all_nodes(model.graph)):
+        # On the way from Upsample to Resize the converter drops what it does not know.
+        model, now = _raised(model, now, _RESIZE_HAD_NO_SAY), _RESIZE_HAD_NO_SAY
     _prepare(model, now, version)
     try:
         result = version_converter.convert_version(model, version)
@@ -110,7 +114,7 @@ def _prepare(model: onnx.ModelProto, now: int, version: int) -> None:
             del node.output[-1]
         if not is_standard(node):
             continue
-        if node.op_type in {"Upsample", "Resize"} and now <= 10 < version:
+        if node.op_type == "Resize" and now == _RESIZE_HAD_NO_SAY < version:
             _say_resizing(node, view)
         elif node.op_type == "Hardmax" and now <= _LAST_COERCING < version:
             shape = view.shape(node.input[0])
@@ -125,9 +129,7 @@ def _say_resizing(node: onnx.NodeProto, view: View) -> None:
     set_attribute(node, "coordinate_transformation_mode", "asymmetric")
     if attribute(node, "mode", b"nearest") != b"nearest":
         return
-    scales = attribute(node, "scales")
-    if scales is None:
-        scales = view.value(node.input[1])
+    scales = view.value(node.input[1])
     if scales is None:
         raise ModelError(f"{called(node)} computes its scales, and whether it rounds up or down depends on them")
     down, up = any(scale < 1 for scale in scales), any(scale > 1 for scale in scales)

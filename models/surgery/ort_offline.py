@@ -24,7 +24,7 @@ from models.surgery.graphs import (
     raise_ir,
     tidied,
 )
-from models.surgery.rewrite import is_standard
+from models.surgery.rewrite import is_standard, opset
 
 if TYPE_CHECKING:
     from models.surgery.base import Context
@@ -49,16 +49,37 @@ def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     drop_unused_imports(result)
     raise_ir(result)
     places = differing(model, result)
-    return Change(result, places, tuple(_notes(source, result, step)) if places else ())
+    private = _private(result)
+    notes = tuple(_notes(source, result, step, private)) if places else ()
+    return Change(result, places, notes, checkable=not private)
 
 
-def _notes(before: onnx.ModelProto, after: onnx.ModelProto, step: Step) -> list[str]:
+def _private(model: onnx.ModelProto) -> list[str]:
+    """Operators that ONNX Runtime has put into the standard domain, where the standard has none such.
+
+    It does so with LayerNormalization before operator set 17, and SimplifiedLayerNormalization.
+    """
+    found = set()
+    for node in all_nodes(model.graph):
+        if is_standard(node):
+            try:
+                onnx.defs.get_schema(node.op_type, opset(model), "")
+            except onnx.defs.SchemaError:
+                found.add(node.op_type)
+    return sorted(found)
+
+
+def _notes(before: onnx.ModelProto, after: onnx.ModelProto, step: Step, private: list[str]) -> list[str]:
     notes = []
     old, new = (Counter(node.domain for node in all_nodes(m.graph) if not is_standard(node)) for m in (before, after))
     foreign = {domain: count for domain, count in sorted(new.items()) if count > old[domain]}
     if foreign:
         shown = ", ".join(f"{count} of {domain}" for domain, count in foreign.items())
-        notes.append(f"it has operators of ONNX Runtime alone ({shown}); other engines will refuse it.")
+        notes.append(f"it has operators of ONNX Runtime alone ({shown}); other engines will refuse it")
+    if private:
+        notes.append(
+            f"it has operators that are not in its operator set ({', '.join(private)}): ONNX Runtime knows them"
+        )
     if step.facts.variant == "all":
-        notes.append("it was made for processors of this kind: on another, ONNX Runtime may refuse it or be slower.")
+        notes.append("it was made for processors of this kind: on another, ONNX Runtime may refuse it or be slower")
     return notes

@@ -52,7 +52,13 @@ class View:
 
     def shape(self, name: str) -> tuple[int | None, ...] | None:
         """Sizes of a value, None for an open one; None altogether when even the rank is unknown."""
-        return self._shapes.get(name)
+        found = self._shapes.get(name)
+        node = self.made_by(name, "Reshape") if found is None or None in found else None
+        target = self.value(node.input[1]) if node is not None else None
+        if target is not None and bool((target > 0).all()):
+            # Inference does not see through targets that are put together from shapes.
+            return tuple(int(size) for size in target)
+        return found
 
     def dtype(self, name: str) -> np.dtype[Any] | None:
         """Element type of a value; None when it is unknown."""

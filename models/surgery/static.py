@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from models.signature import fix_shapes, real_inputs, signature
 from models.surgery.base import Change
-from models.surgery.graphs import all_nodes, tidied
+from models.surgery.graphs import all_nodes, still_open, tidied
 
 if TYPE_CHECKING:
     import onnx
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     """Fix sizes: those that were given, else 1 where only the first is open; a place is an input."""
-    inputs, _, is_open = signature(model, context.shapes)
+    inputs, _, is_open = signature(model, still_open(model, context.shapes))
     if not is_open:
         return Change(model, 0)
     before = real_inputs(model)
@@ -28,6 +28,6 @@ def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
     notes: tuple[str, ...] = ()
     if any(node.op_type in {"If", "Loop"} for node in all_nodes(result.graph)):
         notes = (
-            "it has If or Loop nodes: fixed sizes can contradict a branch that is not taken, which engines refuse.",
+            "it has If or Loop nodes: fixed sizes can contradict a branch that is not taken, which engines refuse",
         )
     return Change(result, changed, notes)

@@ -179,8 +179,27 @@ def test_a_thread_number_may_be_text_as_on_the_command_line() -> None:
     assert group(CELLS + "threads = ['2', 'all']\n").threads == (2, "all")
 
 
+def test_a_suite_may_keep_its_slow_cells() -> None:
+    assert parse_suite(CELLS, "mine", Path()).race
+    assert not parse_suite("race = false\n" + CELLS, "mine", Path()).race
+    refused("race = 'no'\n" + CELLS, "race must be true or false")
+
+
+def test_metrics_are_found_beside_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def far(expected, got): return 0.0\n")
+    suite = parse_suite("metrics = ['mine.py:far<=1']\n" + CELLS, "mine", tmp_path)
+    assert suite.metrics == (f"{tmp_path / 'mine.py'}:far<=1.0",)
+    refused("metrics = ['nix.py:far']\n" + CELLS, "nix.py")
+
+
+def test_outputs_of_a_model_of_mine_have_a_kind() -> None:
+    suite = parse_suite("[models.net]\npath = 'n.onnx'\noutputs = { m = 'mask' }\n" + CELLS, "mine", Path())
+    assert suite.models["net"].outputs == {"m": "mask"}
+    refused("[models.net]\npath = 'n.onnx'\noutputs = { m = 'musk' }\n" + CELLS, "musk", "mask, spectrum")
+
+
 def test_a_suite_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(UserError, match=r"'cup'.*cpu, gpu.*--model"):
+    with pytest.raises(UserError, match=r"'cup'.*cpu, forms, gpu.*--model"):
         load_suite("cup")
 
 

@@ -97,6 +97,13 @@ def test_found_in_graphs_that_pytorch_exported(name: str, tmp_path: Path) -> Non
     same(model, formed, tmp_path, (1, 1, 17, 9))
 
 
+@pytest.mark.parametrize("name", [name for name in FOUND if name.startswith("frames_open")])
+def test_found_when_open_sizes_are_fixed_first(name: str) -> None:
+    context = Context(shapes={"x": (1, 1, 17, 9)})
+    _, done = operate(onnx.load(DATA / f"{name}.onnx"), parse_form("static+ln"), context, name)
+    assert [step.places for step in done] == [1, 1]
+
+
 @pytest.mark.parametrize("name", ALIKE)
 def test_a_graph_that_only_looks_alike_is_left_alone(name: str) -> None:
     model = onnx.load(DATA / f"{name}.onnx")
