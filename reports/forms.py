@@ -71,11 +71,11 @@ def markdown(cells: Sequence[CellSummary]) -> str:
     parts = []
     for race, rows in form_rows(cells).items():
         base = rows[0].base
-        parts += [f"### {words.race(race)}", ""]
-        parts += [f"| runtime | form | p50 | against `{base}` | signal to error, beside `raw` | P(AI) moved by |"]
-        parts += ["|---|---|---:|---:|---:|---:|"]
+        parts += [f"### {words.race(race)}", "", *(f"- {line}" for line in gains(rows)), ""]
+        head = f"| runtime | form | p50 | against `{base}` | signal to error, beside `raw` |"
+        parts += [f"{head} P(AI) moved by, or what is wrong |", "|---|---|---:|---:|---:|---|"]
         parts += [f"| {' | '.join(_columns(row))} |" for row in rows]
-        parts += ["", *(f"- {line}" for line in gains(rows)), ""]
+        parts += [""]
     return "\n".join(parts)
 
 

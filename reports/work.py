@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import words
+from results.intervals import log_ratio_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,8 +70,8 @@ def work_rows(cells: Sequence[CellSummary]) -> list[WorkRow]:
 def inversions(rows: Sequence[WorkRow]) -> list[str]:
     """A sentence for every pair in which the model with fewer parameters takes longer, with its cause.
 
-    Only models that answer for equally long pieces of audio: a short call pays for itself as often
-    as it is made, whatever is in it.
+    Only models that answer for equally long pieces of audio in the same layout (a short call pays for itself
+    as often as it is made, whatever is in it), and only where three processes or more leave no doubt.
     """
     lines = []
     for small in rows:
@@ -78,7 +79,7 @@ def inversions(rows: Sequence[WorkRow]) -> list[str]:
             if small.cell.spec["runtime"] != large.cell.spec["runtime"] or small.parameters >= large.parameters:
                 continue
             ratio = small.time_ms / large.time_ms
-            if ratio > INVERTED and abs(_audio(small) / _audio(large) - 1) < SAME_AUDIO:
+            if ratio > INVERTED and abs(_audio(small) / _audio(large) - 1) < SAME_AUDIO and _sure(small, large):
                 lines.append(_inversion(small, large, ratio))
     return lines
 
@@ -134,6 +135,14 @@ def _columns(row: WorkRow) -> list[str]:
         words.NOTHING if row.activation_mb is None else f"{words.digits(row.activation_mb)} MB",
         reached,
     ]
+
+
+def _sure(slow: WorkRow, fast: WorkRow) -> bool:
+    """Whether the difference is more than that between equal processes."""
+    if slow.cell.spec["layout"] != fast.cell.spec["layout"]:
+        return False
+    found = log_ratio_interval(slow.cell.medians_ns, fast.cell.medians_ns)
+    return found is not None and found[1].low > 1
 
 
 def _audio(row: WorkRow) -> float:
