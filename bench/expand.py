@@ -12,7 +12,7 @@ from bench.profile import profiles
 from bench.suite import Group, Suite
 from models.errors import ModelError
 from models.facts import facts
-from models.surgery.catalogue import RAW, fits, form_name
+from models.surgery.catalogue import RAW, fits, form_name, parse_form
 from runtimes import registry
 from runtimes.errors import UnavailableError
 from runtimes.options import Option, OptionError, resolve
@@ -121,9 +121,16 @@ def _canonical(group: Group) -> Group:
 
 def _form_names(forms: Sequence[str]) -> tuple[str, ...]:
     try:
-        return tuple(dict.fromkeys(form_name(form) for form in forms))
+        names = tuple(dict.fromkeys(form_name(form) for form in forms))
+        batched = [name for name in names if any(step.facts.name == "batch" for step in parse_form(name))]
     except ModelError as error:
         raise UserError(str(error)) from None
+    if batched:
+        raise UserError(
+            f"form {batched[0]!r}: how many signals a call takes is a layout in a run; use --layout batch2, "
+            "or write a file with 'rtfloor models surgery'"
+        )
+    return names
 
 
 def _forms(model: str, group: Group, specs: Mapping[str, ModelSpec], choice: Choice) -> tuple[str, ...]:

@@ -144,10 +144,7 @@ class Runner:
         return rest + len(alive) * (self._profile.rounds_most - number - 1)
 
     def _one(self, cell: Cell, number: int, preparer: Preparer, ready: Ready) -> Record:
-        request = measure_request(preparer.request(cell), ready, self._profile.process_s) | {
-            "memory_limit_bytes": self._limits.memory_bytes,
-            "affinity": list(self._limits.cpus) if self._limits.cpus else None,
-        }
+        request = measure_request(preparer.request(cell), ready, self._profile.process_s) | self._bounds()
         with tempfile.TemporaryDirectory(prefix="rtfloor-answers-") as folder:
             answers = Path(folder) / "answers.npz"
             # Every process is held to its form's oracle; beside the form raw, one process stands for its cell.
@@ -161,9 +158,16 @@ class Runner:
                 record = self._judge(record, preparer, ready, str(answers))
         return record
 
+    def _bounds(self) -> dict[str, Any]:
+        """What every worker of this run may use."""
+        return {
+            "memory_limit_bytes": self._limits.memory_bytes,
+            "affinity": list(self._limits.cpus) if self._limits.cpus else None,
+        }
+
     def _judge(self, record: Record, preparer: Preparer, ready: Ready, answers: str) -> Record:
         """The record with its quality beside the form raw; one that is past a limit is wrong."""
-        request = preparer.quality_request(ready, str(record.facts["judged_as"]), answers)
+        request = preparer.quality_request(ready, str(record.facts["judged_as"]), answers) | self._bounds()
         outcome = self._spawn(request, {}, QUALITY_TIMEOUT_S)
         if outcome.status != "ok" or outcome.body["status"] != "ok":
             reason = outcome.reason or str(outcome.body.get("reason"))

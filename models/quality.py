@@ -175,6 +175,8 @@ def judge(quality: Quality, precision: str) -> str | None:
     allowed = limits(precision)
     if quality.mismatch:
         return f"{quality.mismatch}, against the form raw"
+    if not quality.outputs:
+        return "there is no output to compare, against the form raw"
     for figure, limit, words, unit, scores in _RULES:
         lower_is_worse, bound = limit.endswith("_min"), float(getattr(allowed, limit))
         fitting = [one for one in quality.outputs if (one.kind == "score") == scores]

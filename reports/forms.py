@@ -74,7 +74,11 @@ def markdown(cells: Sequence[CellSummary]) -> str:
         parts += [f"### {words.race(race)}", "", *(f"- {line}" for line in gains(rows)), ""]
         head = f"| runtime | form | p50 | against `{base}` | signal to error, beside `raw` |"
         parts += [f"{head} P(AI) moved by, or what is wrong |", "|---|---|---:|---:|---:|---|"]
-        parts += [f"| {' | '.join(_columns(row))} |" for row in rows]
+        parts += [f"| {' | '.join(_columns(row, base))} |" for row in rows]
+        shown = {row.cell.cell for row in rows}
+        left = [cell.cell for cell in cells if cell.race == race and cell.cell not in shown]
+        if left:
+            parts += ["", f"Not compared, for another layout or other options: {', '.join(left)}."]
         parts += [""]
     return "\n".join(parts)
 
@@ -111,13 +115,14 @@ def shift(cell: CellSummary) -> str:
     return f"{verdict['score_shift']:.1e}{flips}, {'accepted' if verdict.get('accepted') else 'not accepted'}"
 
 
-def _columns(row: FormRow) -> list[str]:
+def _columns(row: FormRow, heading: str) -> list[str]:
     cell = row.cell
     head = [words.runtime(cell), f"`{cell.spec['form']}`"]
     if cell.status != "ok":
         return [*head, cell.status, words.NOTHING, quality(cell), _short(cell.reason or "")]
     time = f"{words.milliseconds(cell.p50_ms)} {words.spread(cell)}".strip()
-    return [*head, time, _ratio(row), quality(cell), shift(cell)]
+    other = "" if row.base == heading or row.ratio is None else f" of `{row.base}`"
+    return [*head, time, f"{_ratio(row)}{other}", quality(cell), shift(cell)]
 
 
 def _short(reason: str) -> str:
@@ -168,7 +173,8 @@ def _setting(cell: CellSummary) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 def _precision_of_raw(rows: Sequence[FormRow], row: FormRow) -> str | None:
-    for other in rows:
-        if other.cell.spec["form"] == RAW:
-            return other.cell.spec.get("precision")
-    return row.cell.spec.get("precision")
+    for form in (RAW, row.base):
+        for other in rows:
+            if other.cell.spec["form"] == form:
+                return other.cell.spec.get("precision")
+    return None

@@ -71,7 +71,7 @@ def beside_raw(cell: CellSummary) -> str:
     ratio, verdict = found.get("snr_db"), found.get("verdict") or {}
     if not found or found.get("mismatch"):
         return NOTHING
-    text = f"{ratio:.0f} dB" if ratio is not None else NOTHING if found.get("max_abs_error") else "exact"
+    text = f"{ratio:.0f} dB" if ratio is not None else "exact" if found.get("max_abs_error") == 0 else NOTHING
     moved = verdict.get("score_shift")
     if not moved:
         return text

@@ -157,7 +157,9 @@ def _per_second(cell: CellSummary) -> float:
 
 def _row(cell: CellSummary) -> WorkRow:
     work, audio = cell.spec.get("work") or {}, cell.audio_s or 1.0
-    flops, moved = work.get("flops"), work.get("activation_bytes")
+    # With operators that nobody could count, totals are lower bounds, and no lower bound is shown as a figure.
+    whole = not work.get("unknown")
+    flops, moved = (work.get(key) if whole else None for key in ("flops", "activation_bytes"))
     return WorkRow(
         cell,
         _per_second(cell),

@@ -115,14 +115,26 @@ def surgery_command(
         raise UserError("--shape, --input and --state describe a file of yours; a zoo model brings its own")
     if name == "raw":
         raise UserError("--form raw changes nothing; name at least one pass, 'rtfloor models passes' lists them")
-    if out.is_dir():
-        example = out / f"{Path(model).stem}.onnx"
-        raise UserError(f"--out {out} is a folder; give the new file a name, such as {example}")
+    _check_target(model, out)
     request = {"task": "surgery", "spec": asdict(spec), "form": name, "target": str(out.absolute())}
     outcome = spawn(request, {}, SURGERY_TIMEOUT_S)
     if outcome.status != "ok" or outcome.body["status"] != "ok":
         raise UserError(outcome.reason or str(outcome.body["reason"]))
     click.echo(json.dumps(outcome.body) if as_json else "\n".join(_report(outcome.body)))
+
+
+def _check_target(model: str, out: Path) -> None:
+    """Refuse a target that is a folder, no file, or the model itself."""
+    try:
+        if out.is_dir():
+            example = out / f"{Path(model).stem}.onnx"
+            raise UserError(f"--out {out} is a folder; give the new file a name, such as {example}")
+        if out.exists() and not out.is_file():
+            raise UserError(f"--out {out} is no file; name one")
+        if out.exists() and Path(model).exists() and out.samefile(model):
+            raise UserError(f"--out {out} is the model itself, which stays as it is; give the new file another name")
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written: {error.strerror or error}") from None
 
 
 def _report(body: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from bench.tasks.prepare import card_of
 from models.atomic import write_atomically
 from models.errors import ModelError
 from models.inputs import make_inputs
-from models.names import unwritable
+from models.names import slug
 from models.quality import assess, judge
 from models.reference import ReferenceUnsupported, evaluate
 from models.surgery.catalogue import RAW, form_precision, parse_form
@@ -43,7 +43,7 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
         try:
             write_atomically(target, lambda file: file.write(content))
         except OSError as problem:
-            raise unwritable("model", target, problem) from problem
+            raise ModelError(f"cannot write {target}: {problem.strerror or problem}; name another --out") from problem
     return {
         "target": str(target),
         "form": form,
@@ -67,7 +67,7 @@ def _user(spec: ModelSpec, form: str, raw: Card, folder: Path) -> tuple[Card, by
     """The card of the new file, for the sizes that are asked for, and the file's content."""
     changed, done = make_form(load_with_data(Path(str(spec.path))), form, (raw, lambda: raw), ort_tools())
     content: bytes = changed.SerializeToString(deterministic=True)
-    written = folder / f"{Path(str(spec.path)).stem}-formed.onnx"
+    written = folder / f"{slug(Path(str(spec.path)).stem)}-formed.onnx"
     written.write_bytes(content)
     batched = any(step.facts.name == "batch" for step in parse_form(form))
     # Sizes given for one signal do not fit a file that takes several.
@@ -76,17 +76,28 @@ def _user(spec: ModelSpec, form: str, raw: Card, folder: Path) -> tuple[Card, by
     return replace(formed, surgery=tuple(asdict(one) for one in done), warnings=(*formed.warnings, *notes)), content
 
 
+def _plain(refusal: ReferenceUnsupported) -> str:
+    return str(refusal).removesuffix("; choose another oracle")
+
+
 def _compared(raw: Card, formed: Card, form: str) -> tuple[dict[str, Any] | None, str]:
     """How far the form's answers are from those of the form raw, and why that was not found out."""
     if [port.shape for port in raw.inputs] != [port.shape for port in formed.inputs]:
         return None, "it takes several signals in a call; 'rtfloor run --layout batch2' compares them with one"
     feeds = make_inputs(raw, CALLS, 1)[0]
     kinds = {port.name: port.dtype for port in formed.inputs}
+    given = [{name: value.astype(kinds[name]) for name, value in feed.items()} for feed in feeds]
     try:
         expected = evaluate(raw, feeds)
-        got = evaluate(formed, [{name: value.astype(kinds[name]) for name, value in feed.items()} for feed in feeds])
+        try:
+            got = evaluate(formed, given)
+        except ReferenceUnsupported as refusal:
+            # Operators of somebody's own can only be unknown; all else that could be computed before must be now.
+            if any("::" in operator and operator not in raw.operators for operator in formed.operators):
+                raise
+            raise ModelError(f"nothing was written, the new graph does not compute: {_plain(refusal)}") from refusal
     except ReferenceUnsupported as refusal:
-        return None, str(refusal).removesuffix("; choose another oracle")
+        return None, _plain(refusal)
     quality = assess([expected], [got], raw.output_names, raw.kinds)
     precision = "+".join(sorted({raw.precision, form_precision(form)}))
     if text := judge(quality, precision):

@@ -134,7 +134,7 @@ def fits(form: str, listed: Sequence[str]) -> bool:
 def _step(name: str, form: str) -> Step:
     if name in PASSES and not PASSES[name].number:
         return Step(PASSES[name], None)
-    match = re.fullmatch(r"([a-z_0-9]*[a-z_])([0-9]+)", name)
+    match = re.fullmatch(r"([a-z_0-9]*[a-z_])([0-9]{1,6})", name)
     if match and match[1] in PASSES and PASSES[match[1]].number:
         return Step(PASSES[match[1]], int(match[2]))
     if name in PASSES:

@@ -110,8 +110,8 @@ class _Match:
             sizes,
             axes,
             frame_axis,
-            (gain / math.sqrt(factor)).astype(gain.dtype),
-            shift,
+            (gain / math.sqrt(factor)).astype(self.view.dtype(x) or gain.dtype),
+            shift.astype(self.view.dtype(x) or shift.dtype),
             epsilon / factor,
             last.name or y,
             frozenset(self.parts),
@@ -142,48 +142,70 @@ class _Match:
         )
 
     def _quotient(self, node: onnx.NodeProto) -> tuple[str, tuple[int, ...], float, float, Array | None] | None:
-        """Find x, axes, k, ε, and a γ that was multiplied into the divisor, if ``node`` is the quotient."""
-        for centred, under_root, gain in self._divided(node):
-            source = self._centred(centred)
-            root = None if source is None else self._variance(under_root, *source)
-            if source is not None and not self._per_frame(under_root, *source):
-                root = None  # what looks like a row of frames may be met as a column
+        """Find x, axes, k, ε, and a γ that was multiplied in before the quotient, if ``node`` is that."""
+        for numerator, operand, under_root, gain in self._divided(node):
+            source, inner = self._numerator(numerator)
+            # What looks like a row of frames may be met as a column: the operand itself must fit.
+            fits = (
+                source is not None and self._per_frame(operand, *source) and self._as_large(node, numerator, source[0])
+            )
+            root = self._variance(under_root, *source) if source is not None and fits else None
             if source is not None and root is not None:
-                return *source, *root, gain
+                gains = [value for value in (gain, inner) if value is not None]
+                return *source, *root, None if not gains else gains[0] if len(gains) == 1 else gains[0] * gains[1]
             self.parts.clear()
         return None
 
-    def _divided(self, node: onnx.NodeProto) -> Iterator[tuple[str, str, Array | None]]:
-        """Readings of a node as ``a / sqrt(v)``: a, v, and a constant γ in ``a · (γ / sqrt(v))``."""
+    def _numerator(self, name: str) -> tuple[tuple[str, tuple[int, ...]] | None, Array | None]:
+        """Find x and axes of ``x − mean(x)``, or of ``γ · (x − mean(x))`` with that γ."""
+        source = self._centred(name)
+        node = self.view.made_by(self._through(name), "Mul") if source is None else None
+        if node is None:
+            return source, None
+        for one, other in ((0, 1), (1, 0)):
+            gain = self.view.value(node.input[other])
+            source = self._centred(node.input[one]) if gain is not None else None
+            if source is not None:
+                self._take(node)
+                return source, gain
+        return None, None
+
+    def _as_large(self, last: onnx.NodeProto, numerator: str, x: str) -> bool:
+        """Whether numerator and quotient have the sizes of x: a size of 1 that was taken out could grow elsewhere."""
+        sizes = self.view.shape(x)
+        return sizes is not None and self.view.shape(numerator) == sizes == self.view.shape(last.output[0])
+
+    def _divided(self, node: onnx.NodeProto) -> Iterator[tuple[str, str, str, Array | None]]:
+        """Readings of a node as ``a / sqrt(v)``: a, the operand that meets it, v, and γ in ``a · (γ / sqrt(v))``."""
         if not is_standard(node):
             return
         if node.op_type == "Div":
             root = self._root(node.input[1])
             if root is not None:
-                yield node.input[0], root, None
+                yield node.input[0], node.input[1], root, None
         elif node.op_type == "Mul":
             for a, b in ((0, 1), (1, 0)):
                 inverse = self._inverse(node.input[b])
                 if inverse is not None:
-                    yield node.input[a], inverse, None
+                    yield node.input[a], node.input[b], inverse, None
                 yield from self._gained(node.input[a], node.input[b])
 
-    def _gained(self, centred: str, name: str) -> Iterator[tuple[str, str, Array | None]]:
+    def _gained(self, numerator: str, name: str) -> Iterator[tuple[str, str, str, Array | None]]:
         """Readings with γ inside the factor: ``γ · (1 / sqrt(v))`` or ``γ / sqrt(v)``."""
-        node = self.view.made_by(self._through(name), "Mul", "Div")
-        if node is None:
+        node = self.view.maker.get(name)
+        if node is None or not is_standard(node) or node.op_type not in {"Mul", "Div"}:
             return
         if node.op_type == "Div":
             gain, root = self.view.value(node.input[0]), self._root(node.input[1])
             if gain is not None and gain.size > 1 and root is not None:
                 self._take(node)
-                yield centred, root, gain
+                yield numerator, node.input[1], root, gain
             return
         for one, other in ((0, 1), (1, 0)):
             gain, inverse = self.view.value(node.input[other]), self._inverse(node.input[one])
             if gain is not None and inverse is not None:
                 self._take(node)
-                yield centred, inverse, gain
+                yield numerator, node.input[one], inverse, gain
 
     def _root(self, name: str) -> str | None:
         """The value under a square root."""
@@ -300,10 +322,14 @@ class _Match:
 
     def _through(self, name: str) -> str:
         """Past nodes that hand every number on as it is, at most with sizes of 1 put in or taken out."""
-        while (node := self.view.made_by(name, "Identity", "Reshape", "Squeeze", "Unsqueeze", "Expand")) is not None:
+        while (
+            node := self.view.made_by(name, "Identity", "Reshape", "Squeeze", "Unsqueeze", "Expand", "Transpose")
+        ) is not None:
             before, after = self.view.shape(node.input[0]), self.view.shape(name)
             if node.op_type != "Identity" and (before is None or after is None or _above_1(before) != _above_1(after)):
                 break
+            if node.op_type == "Transpose" and len(_above_1(before or ())) > 1:
+                break  # rows and columns of equal length are still not each other
             self._take(node)
             name = node.input[0]
         return name
@@ -317,7 +343,7 @@ class _Match:
 
     def _affine(self, y: str, sizes: tuple[int | None, ...], frame_axis: int) -> tuple[Array, Array, str]:
         """γ, β and the value after them, as far as they follow."""
-        ones = np.ones([1] * len(sizes), np.float32)
+        ones = np.ones([1] * len(sizes), self.view.dtype(y) or np.float32)
         gain, shift = ones, ones * 0
         for operator in ("Mul", "Add"):
             node = self.view.reader(y)

@@ -97,7 +97,7 @@ def _check(before: onnx.ModelProto, change: Change, step: Step, subject: str) ->
             raise ModelError(f"form {step.text} of {subject}: the pass changed the {what}; that is a fault of the pass")
     problem = _problem(after, step) if change.checkable else ""
     # Exporters leave graphs that engines take and the checker does not: only what is new is the pass's.
-    if problem and not _problem(before, step):
+    if problem and problem != _problem(before, step):
         raise ModelError(f"form {step.text} of {subject}: the pass left a broken graph: {problem}")
 
 

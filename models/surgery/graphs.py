@@ -46,7 +46,7 @@ def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
 
     _tidy(result.graph, frozenset())
     name_nodes(result, every=False)
-    _size_outputs(result)
+    size_outputs(result)
     weights = {tensor.name for tensor in result.graph.initializer}
     inputs = [value for value in result.graph.input if value.name not in weights]
     del result.graph.input[:]
@@ -200,7 +200,7 @@ def constant_of(node: onnx.NodeProto) -> onnx.TensorProto | None:
     return tensor
 
 
-def _size_outputs(model: onnx.ModelProto) -> None:
+def size_outputs(model: onnx.ModelProto) -> None:
     """Give outputs the sizes that inference finds where the file has none: onnx's checker wants some."""
     bare = [
         v for v in model.graph.output if v.type.HasField("tensor_type") and not v.type.tensor_type.HasField("shape")

@@ -110,10 +110,10 @@ def _prepare(model: onnx.ModelProto, now: int, version: int) -> None:
     """Say in so many words what the converter would get wrong; it hands unknown attributes through."""
     view = View(model)
     for node in all_nodes(model.graph):
-        while node.output and not node.output[-1]:
-            del node.output[-1]
         if not is_standard(node):
             continue
+        while node.op_type == "BatchNormalization" and not node.output[-1]:
+            del node.output[-1]
         if node.op_type == "Resize" and now == _RESIZE_HAD_NO_SAY < version:
             _say_resizing(node, view)
         elif node.op_type == "Hardmax" and now <= _LAST_COERCING < version:

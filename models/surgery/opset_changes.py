@@ -151,7 +151,11 @@ def _norm(work: Lowering, node: onnx.NodeProto, axes: list[int], *, centred: boo
 def _group_norm(work: Lowering, node: onnx.NodeProto) -> Nodes:
     nodes: Nodes = []
     y, groups, rank = node.output[0], attribute(node, "num_groups"), work.rank(node)
-    size = work.make("Shape", [node.input[0]], f"{y}.size", nodes)
+    sizes = work.view.shape(node.input[0]) or ()
+    if None in sizes:
+        size = work.make("Shape", [node.input[0]], f"{y}.size", nodes)
+    else:
+        size = work.constant(f"{y}.size", sizes)
     grouped = work.make(
         "Reshape", [node.input[0], work.constant(f"{y}.groups", [0, groups, -1])], f"{y}.grouped", nodes
     )

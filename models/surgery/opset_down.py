@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import ModelError
-from models.surgery.graphs import called, first_line, set_attribute, subgraphs
+from models.surgery.graphs import called, first_line, set_attribute, size_outputs, subgraphs
 from models.surgery.opset_changes import AXES_BECAME_INPUT, CHANGED, WRITTEN_OUT
 from models.surgery.rewrite import Names, View, is_standard, opset
 
@@ -49,6 +49,7 @@ def lowered(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
     for entry in result.opset_import:
         if entry.domain == "":
             entry.version = version
+    size_outputs(result)
     try:
         onnx.checker.check_model(result)
         onnx.shape_inference.infer_shapes(result, check_type=True, strict_mode=True)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _FOLDED_DEPTH = 8
+# Never folded: what draws anew at each call, and weights that are kept small on purpose.
+_KEPT = {
+    *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"),
+    *("DequantizeLinear", "Dropout"),
+}
 
 
 class View:
@@ -89,8 +94,8 @@ class View:
         sizes = self.shape(node.input[0]) if node.op_type == "Shape" and node.input else None
         if sizes is not None and None not in sizes:
             return np.array(sizes[attribute(node, "start", 0) : attribute(node, "end", len(sizes))], np.int64)
-        if not any(node.input) and node.op_type != "Constant":
-            return None  # a source of random numbers
+        if node.op_type in _KEPT or (not any(node.input) and node.op_type != "Constant"):
+            return None
         inputs = {given: self.value(given, depth - 1) for given in node.input if given}
         if any(value is None for value in inputs.values()):
             return None

@@ -18,7 +18,7 @@ import numpy as np
 from onnx import NodeProto, helper, numpy_helper
 
 from models.surgery.base import Change
-from models.surgery.rewrite import Names, View, attribute, captured, is_standard, rebuilt
+from models.surgery.rewrite import Names, View, attribute, captured, is_standard, opset, rebuilt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +66,7 @@ _REDUCED = (
     "ReduceL2",
 )
 _SWAP = [0, 1, 3, 2]
+ONE_AXIS_OPSET = 13
 
 
 def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
@@ -92,6 +93,7 @@ class _Walk:
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: list[onnx.TensorProto] = []
         self.windowed = self.turned = 0
+        self.old = opset(view.model) < ONE_AXIS_OPSET
         self._swapped: dict[str, str] = {}
         self._straight = {value.name for value in view.graph.input} | set(view.initializers)
 
@@ -99,6 +101,8 @@ class _Walk:
         """Write one node, swapped if it can be."""
         if is_standard(node):
             if node.op_type == "Transpose" and self._transpose(node):
+                return
+            if node.op_type in _REDUCED and self._flattened(node):
                 return
             inputs = self._swapped_inputs(node)
             if inputs is not None:
@@ -149,6 +153,28 @@ class _Walk:
         self.nodes.append(new)
         return True
 
+    def _flattened(self, node: onnx.NodeProto) -> bool:
+        """A reduction that drops frequencies, frames or both leaves nothing to swap behind it."""
+        axes = attribute(node, "axes")
+        if axes is None and len(node.input) > 1:
+            axes = self.view.value(node.input[1])
+        if attribute(node, "keepdims", 1) or node.input[0] not in self._swapped or axes is None:
+            return False
+        dropped = {int(axis) % 4 for axis in np.ravel(axes)}
+        if not dropped & {2, 3}:
+            return False
+        new = NodeProto()
+        new.CopyFrom(node)
+        new.input[0] = self._swapped[node.input[0]]
+        if len(node.input) > 1:
+            new.input[1] = self._constant(node.input[1], _swap_axes(np.asarray(axes, np.int64)))
+        for entry in new.attribute:
+            if entry.name == "axes":
+                entry.ints[:] = [_SWAP[axis % 4] for axis in entry.ints]
+        self.nodes.append(new)
+        self._straight.update(node.output)
+        return True
+
     def _swapped_inputs(self, node: onnx.NodeProto) -> list[str] | None:
         """What a node would read if it worked swapped; None if it cannot, or if nothing is gained."""
         kind, view = node.op_type, self.view
@@ -172,6 +198,9 @@ class _Walk:
         if kind == "Concat":
             return [self.swapped(name) for name in node.input]
         if kind in {"Split", "Softmax", "LogSoftmax"} and attribute(node, "axis") is not None:
+            # Before operator set 13 a Softmax went over its axis and all behind it, whatever their order.
+            if kind != "Split" and self.old and attribute(node, "axis") % 4 != 1:
+                return None
             return [self.swapped(first), *node.input[1:]]
         return self._sized_inputs(node)
 

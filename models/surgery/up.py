@@ -46,7 +46,8 @@ def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
         )
         new = NodeProto()
         new.CopyFrom(node)
-        new.input[:] = [held, "", scales]
+        # Operator sets 11 and 12 want a region of interest, empty or not.
+        new.input[:] = [held, node.input[1], scales]
         nodes.append(new)
         places += 1
     return Change(rebuilt(model, nodes, tensors), places) if places else Change(model, 0)
@@ -64,12 +65,15 @@ def _factors(node: onnx.NodeProto, view: View) -> tuple[int, int] | None:
     before, after = view.shape(node.input[0]), view.shape(node.output[0])
     if before is None or after is None or len(before) != 4 or None in (*before[1:], *after[1:]):
         return None
-    if before[1] != after[1] or view.dtype(node.input[0]) != np.dtype("float32"):
+    if before[:2] != after[:2] or view.dtype(node.input[0]) != np.dtype("float32"):
         return None
     rows, columns = ((int(b or 0), int(a or 0)) for b, a in zip(before[2:], after[2:], strict=True))
     if any(large % small for small, large in (rows, columns)):
         return None
     factors = (rows[1] // rows[0], columns[1] // columns[0])
     # With a whole factor, asymmetric with floor repeats each value; so does half_pixel as ONNX rounds it.
+    scales = view.value(node.input[2]) if node.input[2] else None
+    if node.input[2] and (scales is None or scales.tolist() != [1, 1, *factors]):
+        return None  # 2.3 on three rows makes six, and repeats others than 2 does
     simple = settings[1] == b"asymmetric" and attribute(node, "nearest_mode", b"round_prefer_floor") == b"floor"
     return factors if simple and math.prod(factors) > 1 else None

@@ -7,12 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
+from models.build import build
 from models.card import Card
 from models.facts import facts, zoo
-from models.graph import noted_states
+from models.families.causal_norm import causal_norm
+from models.graph import Graph, noted_states
 from models.inputs import Feeds, initial_state, make_inputs
 from models.reference import Reference
 from models.signature import signature
@@ -135,3 +138,33 @@ def test_short_calls_are_the_beginning_of_long_ones(model: Callable[[str], Model
     feeds = long.inputs()
     beginning = {key: value[..., :8] for key, value in feeds.items()}
     assert np.allclose(short(beginning)["mask"], long(feeds)["mask"][..., :8], rtol=0, atol=1e-6)
+
+
+def test_the_written_out_norm_keeps_its_epsilon(tmp_path: Path) -> None:
+    # On quiet input the small constant is the answer: with another one the norm is another norm.
+    graph = Graph("quiet")
+    causal_norm(graph, "x", 3, "norm")
+    model = graph.finish({"x": [1, 3, 4, 5]}, {"norm.shifted": [1, 3, 4, 5]})
+    path = tmp_path / "quiet.onnx"
+    onnx.save(model, path)
+    x = 1e-3 * np.random.default_rng(0).standard_normal((1, 3, 4, 5)).astype(np.float32)
+    weights = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    wide = x.astype(np.float64)
+    centred = wide - wide.mean((1, 2), keepdims=True)
+    right = centred / np.sqrt((centred**2).mean((1, 2), keepdims=True) + 1e-5)
+    right = right * weights["norm.gain"] + weights["norm.shift"]
+    assert np.allclose(Reference(path)({"x": x})[0], right, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["fx_student_8", "fx_teacher", "fx_conditioned_8"])
+def test_an_effect_adds_to_what_goes_through(name: str, tmp_path: Path) -> None:
+    # Two inputs with the same states: what differs in the output is the difference of the inputs and little else.
+    model = build(name)
+    path = tmp_path / f"{name}.onnx"
+    onnx.save(model, path)
+    ports, _, _ = signature(model, {})
+    feeds = {port.name: np.zeros(port.sizes, np.float32) for port in ports}
+    loud = {**feeds, "x": np.full_like(feeds["x"], 100.0)}
+    quiet, far = (Reference(path)(given)[0] for given in (feeds, loud))
+    # Gates saturate: behind the skip at most a few units remain of a hundred.
+    assert np.abs(far - quiet - 100.0).max() < 20

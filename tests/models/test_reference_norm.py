@@ -100,3 +100,22 @@ def test_sums_in_float16_lose_nothing(kind: str, tmp_path: Path) -> None:
     }[kind]()
     assert y.dtype == np.float16
     assert np.abs(y - right).max() <= np.abs(right).max() * 2**-10
+
+
+@pytest.mark.parametrize("opset", [9, 11, 12, 13])
+@pytest.mark.parametrize("kind", ["Softmax", "LogSoftmax", "Hardmax"])
+@pytest.mark.parametrize("axis", [None, 1, 2, 3])
+def test_softmax_means_what_its_operator_set_says(kind: str, axis: int | None, opset: int, tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    x = np.random.default_rng(2).standard_normal((2, 3, 4, 5)).astype(np.float32)
+    attributes = {} if axis is None else {"axis": axis}
+    graph = helper.make_graph(
+        [helper.make_node(kind, ["x"], ["y"], **attributes)],
+        "soft",
+        [helper.make_tensor_value_info("x", 1, list(x.shape))],
+        [helper.make_tensor_value_info("y", 1, list(x.shape))],
+    )
+    path = tmp_path / "soft.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
+    [theirs] = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    assert np.allclose(Reference(path)({"x": x})[0], theirs, atol=1e-6)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -13,6 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from models.build import build
 from models.errors import ModelError
 from models.facts import zoo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 node = helper.make_node
 STATEFUL = {"h": "h1", "c": "c1"}

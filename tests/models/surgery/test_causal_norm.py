@@ -169,3 +169,88 @@ def test_custom_is_a_node_of_a_foreign_domain() -> None:
     formed, done = operate(build("rt48"), parse_form("custom"), Context(), "rt48")
     assert sum(node.domain == "rtfloor.custom" for node in formed.graph.node) == done[0].places == 9
     assert {entry.domain for entry in formed.opset_import} == {"", "rtfloor.custom"}
+
+
+def wired(*middle: onnx.NodeProto, sizes: Sequence[int] = (1, C, F, T), opset: int = 18, **constants: Any) -> Any:
+    """Mean, variance and root of x as usual, then nodes of one's own from ``centred`` and ``deviation`` to ``y``."""
+    usual = {
+        "axes": np.array([1, 2], np.int64),
+        "two": np.float32(2),
+        "eps": np.float32(1e-5),
+        "gain": np.linspace(0.5, 1.5, C, dtype=np.float32).reshape(1, C, 1, 1),
+    }
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["mean"]),
+        helper.make_node("Sub", ["x", "mean"], ["centred"]),
+        helper.make_node("Pow", ["centred", "two"], ["squared"]),
+        helper.make_node("ReduceMean", ["squared", "axes"], ["variance"]),
+        helper.make_node("Add", ["variance", "eps"], ["safe"]),
+        helper.make_node("Sqrt", ["safe"], ["deviation"]),
+        *middle,
+    ]
+    tensors = [numpy_helper.from_array(np.asarray(v), n) for n, v in {**usual, **constants}.items()]
+    inputs = [helper.make_tensor_value_info("x", 1, list(sizes))]
+    graph = helper.make_graph(nodes, "wired", inputs, [helper.make_tensor_value_info("y", 1, None)], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+
+@pytest.mark.parametrize("target", [(1, 1, T, 1), (1, T, 1, 1)])
+def test_a_row_of_frames_met_as_a_column_is_no_norm_of_frames(target: tuple[int, ...]) -> None:
+    # Where another size happens to be T, the graph runs, and means something else.
+    sizes = (1, T, T, T)
+    model = wired(
+        helper.make_node("Reshape", ["deviation", "target"], ["turned"]),
+        helper.make_node("Div", ["centred", "turned"], ["y"]),
+        sizes=sizes,
+        target=np.array(target, np.int64),
+    )
+    assert found(model) == 0
+    inverse = wired(
+        helper.make_node("Reciprocal", ["deviation"], ["inverse"]),
+        helper.make_node("Transpose", ["inverse"], ["turned"], perm=[0, 1, 3, 2]),
+        helper.make_node("Mul", ["centred", "turned"], ["y"]),
+        sizes=sizes,
+    )
+    assert found(inverse) == 0
+
+
+def test_a_gain_on_the_centred_side(tmp_path: Path) -> None:
+    # Python reads γ times x over s from the left, and so do the classic layers for source separation.
+    model = wired(
+        helper.make_node("Mul", ["gain", "centred"], ["gained"]),
+        helper.make_node("Div", ["gained", "deviation"], ["y"]),
+    )
+    assert found(model) == 1
+    formed, _ = operate(model, parse_form("ln"), Context(), "model")
+    same(model, formed, tmp_path, (1, C, F, T))
+
+
+def test_statistics_without_kept_sizes(tmp_path: Path) -> None:
+    # As indexing with None writes it.
+    model = wired(
+        helper.make_node("Squeeze", ["deviation", "axes"], ["flat"]),
+        helper.make_node("Unsqueeze", ["flat", "axes"], ["full"]),
+        helper.make_node("Div", ["centred", "full"], ["y"]),
+    )
+    assert found(model) == 1
+    formed, _ = operate(model, parse_form("ln"), Context(), "model")
+    same(model, formed, tmp_path, (1, C, F, T))
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_found_after_swapping_too(name: str, tmp_path: Path) -> None:
+    context = Context(shapes={"x": (1, 1, 17, 9)})
+    model = onnx.load(DATA / f"{name}.onnx")
+    first = "static+" if name.startswith("frames_open") else ""
+    formed, _ = operate(model, parse_form(f"{first}swap+ln_last"), context, name)
+    assert "LayerNormalization" in [node.op_type for node in formed.graph.node]
+    same(model, formed, tmp_path, (1, 1, 17, 9))
+
+
+def test_a_draw_is_no_constant() -> None:
+    model = wired(
+        helper.make_node("RandomNormalLike", ["gain"], ["noise"], mean=1.0),
+        helper.make_node("Div", ["centred", "deviation"], ["scaled"]),
+        helper.make_node("Mul", ["scaled", "noise"], ["y"]),
+    )
+    assert all(norm.y == "scaled" for norm in find_causal_norms(View(model)))

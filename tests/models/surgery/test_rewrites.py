@@ -186,3 +186,28 @@ def test_a_pass_does_not_change_what_it_was_given() -> None:
     before = model.SerializeToString(deterministic=True)
     operate(model, parse_form(BEST), Context(), "rt8")
     assert model.SerializeToString(deterministic=True) == before
+
+
+def test_up_leaves_odd_factors_alone() -> None:
+    # 2.3 on three rows makes six, and repeats others than 2 does.
+    nodes = [
+        helper.make_node(
+            "Resize",
+            ["x", "", "scales"],
+            ["y"],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+    ]
+    model = graph(nodes, {"scales": np.array([1, 1, 2.3, 1], np.float32)}, {"x": [1, 2, 3, 4]}, ["y"])
+    with pytest.raises(ModelError, match="nothing in this graph"):
+        operate(model, parse_form("up"), Context(), "model")
+
+
+def test_swap_keeps_off_an_old_softmax(tmp_path: Path) -> None:
+    # Before operator set 13 it went over its axis and all behind it.
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Softmax", ["c"], ["y"], axis=3)]
+    model = graph(nodes, {"w": values(2, 2, 1, 1)}, {"x": [1, 2, 3, 4]}, ["y"])
+    model.opset_import[0].version = 11
+    check(model, "swap", tmp_path, {"x": values(1, 2, 3, 4)})
