@@ -299,8 +299,8 @@ def _dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
 def _signatures(model: onnx.ModelProto) -> Iterator[bytes]:
     for node in model.graph.node:
         plain = _copy(node)
-        plain.name = ""
-        plain.doc_string = ""
+        plain.name = plain.doc_string = ""
+        plain.domain = "" if is_standard(plain) else plain.domain
         plain.ClearField("metadata_props")
         attributes = sorted(plain.attribute, key=lambda entry: entry.name)
         del plain.attribute[:]

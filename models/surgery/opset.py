@@ -59,7 +59,10 @@ def convert(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
     if not any(entry.domain in STANDARD for entry in model.opset_import):
         raise ModelError("the graph names no standard operator set, so there is none to convert; export it again")
     if not 1 <= version <= newest:
-        raise ModelError(f"there is no operator set {version}; onnx {onnx.__version__} knows 1 to {newest}")
+        raise ModelError(
+            f"there is no operator set {version}: onnx {onnx.__version__} knows 1 to {newest}; "
+            "a newer onnx may know more (pip install -U onnx)"
+        )
     result, now = tidied(model), opset(model)
     if now > newest:
         raise ModelError(

@@ -31,6 +31,7 @@ def test_the_zoo_goes_up_and_down(name: str, form: Any, same: Any, tmp_path: Any
     same(build("rt8"), model, feeds, name)
 
 
+@pytest.mark.skipif(onnx.defs.onnx_opset_version() < 23, reason="this onnx does not know operator set 23")
 def test_the_newest_sets_raise_the_file_version_and_no_other_does(form: Any) -> None:
     newer = {number: form(build("rt48"), f"opset{number}").ir_version for number in (22, 23)}
     assert newer == {22: 10, 23: 11}
