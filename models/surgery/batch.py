@@ -115,9 +115,7 @@ def _finish(walk: Walk, states: dict[str, str]) -> None:
             raise Stuck(f"output {value.name!r} depends on the number of signals itself")
         if value.name in source:
             wanted = walk.along.get(source[value.name])
-            if (along is None) != (wanted is None) or (
-                along is not None and wanted is not None and along.axis != wanted.axis
-            ):
+            if along != wanted:
                 raise Stuck(
                     f"state {source[value.name]!r} and output {value.name!r} have their signals along other axes"
                 )

@@ -41,6 +41,8 @@ def _first(walk: Walk, index: int, node: onnx.NodeProto) -> Places:
         raise Stuck(f"{called(node)} meets signals along axis {along.axis}, and treats each of axis 0 by itself")
     if node.op_type == "MaxPool" and len(node.output) > 1 and node.output[1]:
         raise Stuck(f"{called(node)} counts places through all signals")
+    if node.op_type == "BatchNormalization" and attribute(node, "training_mode", 0):
+        raise Stuck(f"{called(node)} normalises over the signals, as in training")
     return along
 
 
@@ -48,18 +50,12 @@ def _broadcast(walk: Walk, index: int, node: onnx.NodeProto) -> Places:
     """Operators over values of matching sizes."""
     given = [place for place, name in enumerate(node.input) if name]
     rank = max(len(walk.shape(node.input[place])) for place in given)
-    found = None
+    name = next(name for name in node.input if name in walk.along)
+    along, shape = walk.of(name), walk.shape(name)
+    there = along.moved(along.axis + rank - len(shape))
     for place in given:
-        name = node.input[place]
-        if name in walk.along:
-            along, shape = walk.of(name), walk.shape(name)
-            there = along.moved(along.axis + rank - len(shape))
-            if found is None or not found[0].outer:
-                found = (there, shape[along.axis])
-    assert found is not None  # a rule is asked only where there are signals
-    for place in given:
-        walk.align(index, node, place, rank, *found)
-    return found[0]
+        walk.align(index, node, place, rank, there, shape[along.axis])
+    return there
 
 
 def _cast_like(walk: Walk, index: int, node: onnx.NodeProto) -> Places:
@@ -209,11 +205,10 @@ def _einsum(walk: Walk, index: int, node: onnx.NodeProto) -> Places:
     terms, result = text.split("->")[0].split(","), text.split("->")[1]
     letters = {terms[p][walk.of(n).axis] for p, n in enumerate(node.input) if n in walk.along}
     letter = letters.pop()
-    moved = [walk.of(name) for name in node.input if name in walk.along]
-    outers = {along.outer for along in moved if along.outer}
-    if letters or letter not in result or len(outers) > 1:
+    outers = {walk.of(name).outer for name in node.input if name in walk.along}
+    outer = outers.pop()
+    if letters or outers or letter not in result or any(term.count(letter) > 1 for term in terms):
         raise Stuck(f"{called(node)} lets signals into each other")
-    outer = outers.pop() if outers else 0
     for place, name in enumerate(node.input):
         if name not in walk.along and letter in terms[place]:
             walk.grow(index, place, Along(terms[place].index(letter), outer))
@@ -225,7 +220,7 @@ def _pairs(walk: Walk, index: int, node: onnx.NodeProto) -> Places:
     for place, name in enumerate(node.input[:2]):
         if name not in walk.along:
             walk.grow(index, place, Along(0))
-        elif walk.of(name).axis != 0:
+        elif walk.of(name) != Along(0):
             raise Stuck(f"{called(node)} meets signals along axis {walk.of(name).axis}")
     return Along(0)
 

@@ -52,7 +52,7 @@ def _reshape(walk: Walk, index: int, node: onnx.NodeProto) -> Along:
 
 
 def _ways(along: Along, source: tuple[int, ...], result: tuple[int, ...]) -> list[Along]:
-    before = prod(source[: along.axis]) * max(along.outer, 1)
+    before = prod(source[: along.axis]) * along.outer
     ways = []
     for axis, size in enumerate(result):
         outer, rest = divmod(before, prod(result[:axis]))
@@ -79,7 +79,7 @@ def _flatten(walk: Walk, index: int, node: onnx.NodeProto) -> Along:
     axis = attribute(node, "axis", 1)
     axis += len(shape) if axis < 0 else 0
     start = 0 if along.axis < axis else axis
-    return Along(0 if along.axis < axis else 1, prod(shape[start : along.axis]) * max(along.outer, 1))
+    return Along(0 if along.axis < axis else 1, prod(shape[start : along.axis]) * along.outer)
 
 
 def _transpose(walk: Walk, index: int, node: onnx.NodeProto) -> Along:
@@ -118,10 +118,9 @@ def _unsqueeze(walk: Walk, index: int, node: onnx.NodeProto) -> Along:
 
 def _concat(walk: Walk, index: int, node: onnx.NodeProto) -> Along:
     rank = len(walk.shape(node.input[0]))
-    moved = [walk.of(name) for name in node.input if name in walk.along]
-    outers = {along.outer for along in moved if along.outer}
-    along = Along(moved[0].axis, outers.pop() if outers else 0)
-    if outers or any(other.axis != along.axis for other in moved):
+    ways = {walk.of(name) for name in node.input if name in walk.along}
+    along = ways.pop()
+    if ways:
         raise Stuck(f"signals meet along different axes in {called(node)}")
     if attribute(node, "axis") % rank == along.axis:
         raise Stuck(f"{called(node)} works along the axis of the signals")

@@ -34,7 +34,7 @@ class Along:
 
     Attributes:
         axis: its size is ``outer · signals · inner``; there is one signal in the file.
-        outer: what changes more slowly than the signals on that axis; 0 where every signal has the same values.
+        outer: what changes more slowly than the signals on that axis.
     """
 
     axis: int
@@ -189,7 +189,7 @@ class Walk:
 
     def grow(self, index: int, place: int, along: Along) -> None:
         """Give an input that is the same for all signals to each of them."""
-        name, outer, wanted = self.facts.nodes[index].input[place], max(along.outer, 1), self.facts.wanted
+        name, outer, wanted = self.facts.nodes[index].input[place], along.outer, self.facts.wanted
         shape, values = self.shape(name), self.facts.value(name)
         if values is not None:
             parts = values.reshape(*shape[: along.axis], outer, -1, *shape[along.axis + 1 :])
@@ -218,11 +218,7 @@ class Walk:
         axis = along.axis - (rank - len(shape))
         if name in self.along:
             other = self.along[name]
-            if (
-                other.axis != axis
-                or shape[axis] != size
-                or (other.outer and along.outer and other.outer != along.outer)
-            ):
+            if other.axis != axis or shape[axis] != size or other.outer != along.outer:
                 raise Stuck(f"signals meet along different axes in {called(node)}")
         elif axis >= 0 and shape[axis] != 1:
             if shape[axis] != size:
@@ -308,5 +304,4 @@ class Walk:
         changed = [axis for axis, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
         if len(changed) != 1 or self.scaled(old, changed[0]) != new:
             raise Stuck(f"{called(node)} makes something whose size depends on the batch in another way")
-        uniform = base[changed[0]] == 1
-        self.enter(node.output[0], Along(changed[0], 0 if uniform else 1))
+        self.enter(node.output[0], Along(changed[0]))

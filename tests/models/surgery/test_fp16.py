@@ -258,3 +258,11 @@ def test_whole_numbers_have_nothing_to_halve(graph: Any, form: Any) -> None:
     model = graph([node("Neg", ["x"], ["y"])], [("x", [4], TensorProto.INT64)], [("y", [4], TensorProto.INT64)])
     with pytest.raises(ModelError, match="nothing in this graph to change"):
         form(model, "fp16")
+
+
+def test_a_known_crash_is_warned_of(graph: Any, form: Any, draw: Any) -> None:
+    nodes = [node("Transpose", ["x"], ["t"], perm=[1, 0, 2]), node("MatMul", ["t", "w"], ["y"])]
+    model = graph(nodes, [("x", [2, 3, 4])], [("y", [3, 2, 4])], {"w": draw(4, 4)})
+    done: list[Any] = []
+    form(model, "fp16", done)
+    assert "issue 28392" in done[0].notes[-1]
