@@ -145,18 +145,19 @@ class Runner:
 
     def _one(self, cell: Cell, number: int, preparer: Preparer, ready: Ready) -> Record:
         request = measure_request(preparer.request(cell), ready, self._profile.process_s) | self._bounds()
+        # Every process is held to its form's oracle; beside the form raw, one process stands for its cell.
+        if cell.id in self._judged or not ready.parent:
+            return self._spawned(cell, number, request, ready)
         with tempfile.TemporaryDirectory(prefix="rtfloor-answers-") as folder:
             answers = Path(folder) / "answers.npz"
-            # Every process is held to its form's oracle; beside the form raw, one process stands for its cell.
-            if cell.id not in self._judged and ready.parent:
-                request["answers_to"] = str(answers)
-            started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            begin = self._clock()
-            outcome = self._spawn(request, ready.environment, self._limits.timeout_s)
-            record = to_record(cell.id, number, started_at, self._clock() - begin, outcome)
-            if record.status == "ok" and answers.exists():
-                record = self._judge(record, preparer, ready, str(answers))
-        return record
+            record = self._spawned(cell, number, request | {"answers_to": str(answers)}, ready)
+            return self._judge(record, preparer, ready, str(answers)) if record.status == "ok" else record
+
+    def _spawned(self, cell: Cell, number: int, request: dict[str, Any], ready: Ready) -> Record:
+        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        begin = self._clock()
+        outcome = self._spawn(request, ready.environment, self._limits.timeout_s)
+        return to_record(cell.id, number, started_at, self._clock() - begin, outcome)
 
     def _bounds(self) -> dict[str, Any]:
         """What every worker of this run may use."""

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Array = NDArray[Any]
-_ROUNDED = {np.dtype(kind) for kind in ("int8", "uint8", "int16", "uint16")}
+# Types that real values are rounded to: float32's own rounding may move one by a step.
+ROUNDED = {np.dtype(kind) for kind in ("int8", "uint8", "int16", "uint16")}
 # How the origin begins where the answers of the form raw are taken for those of another form.
 STAND_IN = "the form raw's answers"
-_SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
+SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _tolerances() -> dict[str, Tolerance]:
 def _scale(peak: float) -> float:
     # Silence has no scale of its own; full scale, 1, is the honest stand-in. Denormals are silence
     # too: engines may flush them to zero.
-    return peak if peak >= _SMALLEST_NORMAL else 1.0
+    return peak if peak >= SMALLEST_NORMAL else 1.0
 
 
 def _mismatch(want: Array, have: Array) -> str | None:
@@ -209,7 +210,7 @@ def _whole(name: str, want: Array, have: Array) -> list[Whole]:
     a, b = want.astype(np.float64), have.astype(np.float64)
     peak = float(np.max(np.abs(a)))
     # 8 bits that are never above 1 are a mask, in which a step is the whole answer.
-    rounded = want.dtype in _ROUNDED and not (want.dtype.itemsize == 1 and peak <= 1)
+    rounded = want.dtype in ROUNDED and not (want.dtype.itemsize == 1 and peak <= 1)
     error = float(np.max(np.abs(a - b)))
     return [Whole(name, differing, int(want.size), max(error, float(not rounded)), peak, rounded)]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -13,9 +12,6 @@ from onnx import TensorProto, inliner, numpy_helper
 
 from models.errors import ModelError
 from models.signature import real_inputs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Types whose names do not end in their number of bits.
 _NAMED_BITS = {"FLOAT": 32, "DOUBLE": 64, "BOOL": 8}
@@ -141,16 +137,6 @@ def bits(kind: int) -> int | None:
     name = TensorProto.DataType.Name(kind) if kind in TensorProto.DataType.values() else ""
     digits = re.search(r"\d+", name)
     return _NAMED_BITS.get(name) or (int(digits[0]) if digits else None)
-
-
-def outer_names(node: onnx.NodeProto) -> Iterator[str]:
-    """Names that the branches and bodies of a node read, their own among them."""
-    for attribute in node.attribute:
-        for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-            for inner in graph.node:
-                yield from inner.input
-                yield from outer_names(inner)
-            yield from (value.name for value in graph.output)
 
 
 def _forget_values(tensor: onnx.TensorProto) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from models.cost_sizes import outer_names, weights
+from models.cost_sizes import weights
 from models.cost_table import ASKS_SIZES, PARTIAL_READS
+from models.walk import captured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,7 +66,7 @@ class Traffic:
     def read(self, node: onnx.NodeProto) -> tuple[int, int]:
         """Bytes of weights and bytes of activations that a node reads, branches and bodies included."""
         from_weights = from_others = 0
-        for name in dict.fromkeys((*node.input, *outer_names(node))):
+        for name in dict.fromkeys((*node.input, *captured(node))):
             tensor = self.sizes.get(name)
             if tensor is None:
                 continue
@@ -101,7 +102,7 @@ class Traffic:
         born = dict.fromkeys(inputs, 0)
         last = dict.fromkeys(inputs, 0)
         for index, node in enumerate(nodes):
-            for name in (*node.input, *outer_names(node)):
+            for name in (*node.input, *captured(node)):
                 last[self.shows.get(name, name)] = index
             for name in node.output:
                 if name and name not in self.shows and name not in self.origins:

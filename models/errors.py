@@ -7,3 +7,7 @@ class ModelError(Exception):
     The text is a full sentence for the person who asked: what is wrong, where (file, input
     or key), the allowed values, and what to do next.
     """
+
+
+class FixedBatchError(ModelError):
+    """A file that takes one signal a call was asked to take several."""

@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import re
 import shutil
 import tempfile
-from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import onnx
 
 from models.atomic import write_atomically
 from models.build import build
 from models.card import Card, Port
-from models.cost import cost
-from models.errors import ModelError
+from models.contents import contents, weights_counted
+from models.errors import FixedBatchError, ModelError
 from models.facts import KINDS, Audio, facts
 from models.graph import noted_states
 from models.inputs import with_values
@@ -34,21 +32,16 @@ from models.userfile import (
     load_user_model,
     load_with_data,
     structural_warnings,
-    tensors,
 )
+from models.walk import RANDOM, all_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from models.surgery.base import OrtTools
     from models.surgery.chain import Done
 
 _FIXED_NAME = "fixed-sizes.onnx"
-_FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-_INT4 = {onnx.TensorProto.INT4, onnx.TensorProto.UINT4}
-# QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, QLinearConv, ConvInteger, QAttention, …
-_QUANTISED = re.compile(r"Quantize|Integer|(^|::)(QLinear|QGemm|QAttention|DynamicQuant)")
-_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
 
 def prepare_zoo(name: str, form: str, batch: int, folder: Path, ort: OrtTools | None = None) -> Card:
@@ -81,7 +74,7 @@ def prepare_zoo(name: str, form: str, batch: int, folder: Path, ort: OrtTools | 
         parameters=entry.parameters,
         signal=entry.signal,
         kinds=dict(entry.outputs),
-        **_contents(model),
+        **contents(model),
     )
     if form == RAW:
         return _kept(card, model, folder)
@@ -127,27 +120,20 @@ def prepare_user(
         ModelError: anything about the file or these arguments that does not fit.
     """
     form = form_name(form)
-    again = {"shapes": shapes, "states": states, "audio_s": audio_s, "values": values, "kinds": kinds}
-    if batch != 1 and (refusal := _fixed_batch(path, shapes or {}, states or {}, batch)):
-        single = prepare_user(path, folder=folder, ort=ort, **again)  # type: ignore[arg-type]  # as they came in
+
+    def raw(signals: int) -> Card:
+        given = (shapes or {}, dict(states or {}), audio_s, values or {}, dict(kinds or {}))
+        return _user_raw(path, signals, *given, folder)
+
+    try:
+        card = raw(batch)
+    except FixedBatchError as refusal:
         grown = f"batch{batch}" if form == RAW else f"batch{batch}+{form}"
         try:
-            return replace(_reform(single, grown, folder, ort), form=form)
+            return replace(_reform(raw(1), grown, folder, ort), form=form)
         except ModelError as error:
             raise ModelError(f"{refusal}; nor could it be rewritten: {error}") from error
-    card = _user_raw(path, batch, shapes or {}, dict(states or {}), audio_s, values or {}, dict(kinds or {}), folder)
     return card if form == RAW else _reform(card, form, folder, ort)
-
-
-def _fixed_batch(path: Path, shapes: Mapping[str, tuple[int, ...]], states: Mapping[str, str], batch: int) -> str:
-    """Why a file cannot take several signals as it is; empty when it can."""
-    try:
-        signature(load_user_model(path.absolute()), shapes, batch, states)
-    except ModelError as error:
-        if "fixes its batch" in str(error):
-            return str(error)
-        raise
-    return ""
 
 
 def _reform(card: Card, form: str, folder: Path, ort: OrtTools | None) -> Card:
@@ -173,7 +159,7 @@ def _reformed(card: Card, model: onnx.ModelProto, form: str, done: Sequence[Done
         surgery=tuple(asdict(one) for one in done),
         inputs=inputs,
         outputs=outputs,
-        **_contents(model),
+        **contents(model),
     )
 
 
@@ -210,7 +196,7 @@ def _user_raw(
     file, sha256 = path, digest(path, model)
     if rewrite:
         fixed = fix_shapes(model, inputs)
-        present = {node.op_type for node in _nodes(model.graph)}
+        present = {node.op_type for node in all_nodes(model.graph)}
         # Runtimes check the branch not taken more strictly than onnx does, so an If is never trusted
         # to survive. The adapters take the sizes from the card: an open size in the file is no loss.
         if "If" in present or ("Loop" in present and not _type_checks(fixed) and _type_checks(model)):
@@ -233,10 +219,10 @@ def _user_raw(
         states=states,
         audio_s=audio_s,
         audio="not given" if audio_s is None else f"{audio_s:g} s per call, as given",
-        parameters=_parameters(model),
+        parameters=weights_counted(model),
         signal="normal",
         kinds=_checked_kinds(kinds, outputs),
-        **_contents(model),
+        **contents(model),
     )
     warnings += _warnings(card)
     return replace(with_values(card, values), warnings=tuple(warnings))
@@ -352,75 +338,12 @@ def _type_checks(model: onnx.ModelProto) -> bool:
     return True
 
 
-def _contents(model: onnx.ModelProto) -> dict[str, Any]:
-    counts = Counter(
-        f"{n.domain}::{n.op_type}" if n.domain not in {"", "ai.onnx"} else n.op_type for n in _nodes(model.graph)
-    )
-    opset = max((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), default=0)
-    return {
-        "nodes": counts.total(),
-        "operators": dict(sorted(counts.items())),
-        "opset": opset,
-        "precision": _precision(model, set(counts)),
-        "work": _work(model),
-    }
-
-
-def _work(model: onnx.ModelProto) -> dict[str, Any]:
-    """What one call costs; empty where sizes are open or a graph cannot be looked through."""
-    try:
-        return cost(model).to_json()
-    except ModelError:
-        return {}
-
-
-def _precision(model: onnx.ModelProto, operators: set[str]) -> str:
-    kinds = onnx.TensorProto
-    stored = {tensor.data_type for tensor in tensors(model)}
-    stored |= {value.type.tensor_type.elem_type for value in model.graph.input}
-    types = stored | set(_inner_types(model))
-    if types & _INT4 or any(name.endswith("MatMulNBits") for name in operators):
-        return "int4"
-    if any(_QUANTISED.search(name) for name in operators):
-        return "int8"
-    for kind, name in ((kinds.BFLOAT16, "bf16"), (kinds.FLOAT16, "fp16"), (kinds.FLOAT, "fp32")):
-        if kind in types:
-            return name
-    return "fp64" if kinds.DOUBLE in stored else "fp32"
-
-
-def _inner_types(model: onnx.ModelProto) -> Iterator[int]:
-    """Element types that the graph computes in, as far as it says so: noted values and casts."""
-    for body in (model.graph, *model.functions):
-        for node in _nodes(body):
-            for attribute in node.attribute:
-                if node.op_type == "Cast" and attribute.name == "to":
-                    yield attribute.i
-                for sub in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                    yield from (value.type.tensor_type.elem_type for value in (*sub.output, *sub.value_info))
-    for value in (*model.graph.output, *model.graph.value_info):
-        yield value.type.tensor_type.elem_type
-
-
-def _nodes(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for sub in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                yield from _nodes(sub)
-
-
-def _parameters(model: onnx.ModelProto) -> int:
-    # Scalars are epsilons and exponents of the exporter, not something that was trained.
-    return sum(math.prod(t.dims) for t in tensors(model) if t.dims and t.data_type in _FLOATS)
-
-
 def _warnings(card: Card) -> list[str]:
     found = []
     foreign = [op for op in card.operators if "::" in op]
     if foreign:
         found.append(f"operators outside the ONNX standard, which a runtime may refuse: {', '.join(foreign)}")
-    random = sorted(_RANDOM & set(card.operators))
+    random = sorted(RANDOM & set(card.operators))
     if random:
         found.append(f"{', '.join(random)} draws anew at each call, so no answer can be checked against another")
     found += [

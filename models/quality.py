@@ -31,16 +31,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compare import compare
+from models.compare import ROUNDED, SMALLEST_NORMAL, compare
 from models.errors import ModelError
 
 Array = NDArray[Any]
 # [channel][rotation] -> outputs
 Answers = Sequence[Sequence[Sequence[Array]]]
 
-# Types that real values are rounded to: float32's own rounding may move one by a step.
-_ROUNDED = {np.dtype(kind) for kind in ("int8", "uint8", "int16", "uint16")}
-_SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
 # The entry of quality.toml that is no precision.
 ACCEPTANCE = "acceptance"
 # Below this share of its largest value a mask's spread is float32's rounding, and correlates with nothing.
@@ -328,7 +325,7 @@ def _numbers(name: str, kind: str, x: Array, y: Array) -> Figures:
     error = compare([x], [y], [name])
     if error.mismatch:
         return Figures(name, kind, mismatch=error.mismatch)
-    silent = error.peak < _SMALLEST_NORMAL
+    silent = error.peak < SMALLEST_NORMAL
     figures = Figures(
         name,
         kind,
@@ -358,7 +355,7 @@ def _whole(name: str, kind: str, want: Array, have: Array) -> Figures:
     x, y = want.astype(np.float64), have.astype(np.float64)
     figures = Figures(name, kind, max_abs_error=float(np.max(np.abs(x - y))), peak=float(np.max(np.abs(x))))
     # 8 bits that are never above 1 are flags, in which a step is the whole answer.
-    if want.dtype not in _ROUNDED or (want.dtype.itemsize == 1 and float(np.max(np.abs(x))) <= 1):
+    if want.dtype not in ROUNDED or (want.dtype.itemsize == 1 and float(np.max(np.abs(x))) <= 1):
         return replace(figures, differing=float(np.count_nonzero(want != have) / want.size))
     # The unit in the last place is allowed whatever the peak: that is what rounding moves.
     if np.max(np.abs(x - y)) <= 1:

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto
 
 from models.card import Port
-from models.errors import ModelError
+from models.errors import FixedBatchError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -99,7 +99,7 @@ def with_batch(
         states: names of state inputs.
 
     Raises:
-        ModelError: the file fixes the batch.
+        FixedBatchError: the file fixes the batch.
     """
     if batch < 1:
         raise ModelError(f"a batch of {batch} is not possible; it is 1 or more")
@@ -111,7 +111,7 @@ def with_batch(
             continue
         first = dims[0] if dims else ""
         if isinstance(first, int):
-            raise ModelError(
+            raise FixedBatchError(
                 f"the file fixes its batch at {first}: input {port.name!r} has the shape {show(dims)}; "
                 "export it with a dynamic first dimension, or use a layout with one signal per call"
             )
@@ -131,7 +131,7 @@ def with_batch(
 
     for port in inputs:
         if port.name in states and grown(port) == port.sizes:
-            raise ModelError(
+            raise FixedBatchError(
                 f"the file fixes its batch: state input {port.name!r} has the shape {show(declared[port.name])}; "
                 "export it with a dynamic batch, or use a layout with one signal per call"
             )

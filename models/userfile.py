@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from models.errors import ModelError
 from models.names import check_text
+from models.walk import subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -205,9 +206,8 @@ def _check_names(graph: onnx.GraphProto, outer: frozenset[str], path: Path) -> N
         if name not in known:
             raise ModelError(f"{path} is damaged: {place} refers to {name!r}, which nothing in the graph makes")
     for node in graph.node:
-        for attribute in node.attribute:
-            for sub in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                _check_names(sub, known, path)
+        for sub in subgraphs(node):
+            _check_names(sub, known, path)
 
 
 def _check_external(tensor: onnx.TensorProto, path: Path) -> Path:

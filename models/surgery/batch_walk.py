@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from models.surgery.graphs import called, computed, settled, subgraphs
-from models.surgery.rewrite import View, attribute, captured, is_standard
+from models.surgery.graphs import called, computed, settled
+from models.surgery.rewrite import View, attribute, is_standard
+from models.walk import captured, subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -251,13 +252,13 @@ class Walk:
 
     def _step(self, index: int, node: onnx.NodeProto) -> None:
         given = [name for name in node.input if name]
-        inner = captured(node) if any(True for _ in subgraphs(node)) else ()
+        inner = tuple(captured(node))
         for name in (*given, *inner):
             self.decide(name)
         touched = [name for name in (*given, *inner) if name in self.along or name in self.uncertain]
         if not touched:
             return
-        if inner or any(True for _ in subgraphs(node)):
+        if any(True for _ in subgraphs(node)):
             raise Stuck(f"{called(node)} has graphs inside, into which signals are not followed (sim may remove it)")
         if node.op_type in {"Shape", "Size"} and is_standard(node):
             self._judge(node)

@@ -12,8 +12,9 @@ from models.errors import ModelError
 from models.surgery.fp16_kinds import FLOAT, HALF, MADE_OF, noted_kinds, output_kinds, tensor_kinds, types_of
 from models.surgery.fp16_norms import norm_nodes
 from models.surgery.fp16_weights import Weights, fits
-from models.surgery.graphs import all_nodes, called, constant_of, set_attribute, subgraphs
+from models.surgery.graphs import called, constant_of, set_attribute
 from models.surgery.rewrite import Names, attribute, is_standard, opset
+from models.walk import all_nodes, subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

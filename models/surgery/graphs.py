@@ -12,7 +12,8 @@ from onnx.reference import ReferenceEvaluator
 
 from models.errors import ModelError
 from models.signature import real_inputs
-from models.surgery.rewrite import Names, View, attribute, captured, is_standard, rebuilt
+from models.surgery.rewrite import Names, View, attribute, is_standard, rebuilt
+from models.walk import all_nodes, captured, subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -141,22 +142,6 @@ def differing(before: onnx.ModelProto, after: onnx.ModelProto) -> int:
     """How many nodes are new or gone, whichever is more; names of nodes do not count, those of values do."""
     old, new = Counter(_signatures(before)), Counter(_signatures(after))
     return max((old - new).total(), (new - old).total())
-
-
-def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs inside a node."""
-    for entry in node.attribute:
-        if entry.HasField("g"):
-            yield entry.g
-        yield from entry.graphs
-
-
-def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Every node, those of subgraphs included."""
-    for node in graph.node:
-        yield node
-        for inner in subgraphs(node):
-            yield from all_nodes(inner)
 
 
 def set_attribute(node: onnx.NodeProto, name: str, value: Any) -> None:

@@ -24,7 +24,6 @@ from models.errors import ModelError
 from models.signature import real_inputs
 from models.surgery.base import Change
 from models.surgery.graphs import (
-    all_nodes,
     called,
     drop_unused_imports,
     first_line,
@@ -37,6 +36,7 @@ from models.surgery.graphs import (
 )
 from models.surgery.opset import convert
 from models.surgery.rewrite import is_standard, opset
+from models.walk import all_nodes
 
 if TYPE_CHECKING:
     from models.surgery.base import Context, Feeds

@@ -20,6 +20,7 @@ from onnx import helper, numpy_helper
 
 from models.surgery.base import Change
 from models.surgery.causal_norm import CausalNorm, find_causal_norms
+from models.surgery.opset import convert
 from models.surgery.rewrite import Names, View, is_standard, opset, rebuilt
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ def apply(model: onnx.ModelProto, step: Step, context: Context) -> Change:
         return Change(model, 0)
     if variant != "custom" and opset(model) < LAYER_NORM_OPSET:
         notes = (f"the operator set went from {opset(model)} to {LAYER_NORM_OPSET}: LayerNormalization needs it",)
-        from models.surgery.opset import convert
-
         model = convert(model, LAYER_NORM_OPSET)
     view, names = View(model), Names(model)
     norms = find_causal_norms(view)

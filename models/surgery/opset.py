@@ -16,19 +16,10 @@ from onnx import numpy_helper, version_converter
 
 from models.errors import ModelError
 from models.surgery.base import Change
-from models.surgery.graphs import (
-    STANDARD,
-    all_nodes,
-    called,
-    differing,
-    first_line,
-    keep_notes,
-    raise_ir,
-    set_attribute,
-    tidied,
-)
+from models.surgery.graphs import STANDARD, called, differing, first_line, keep_notes, raise_ir, set_attribute, tidied
 from models.surgery.opset_down import LOWEST, lowered
 from models.surgery.rewrite import Names, View, attribute, is_standard, opset
+from models.walk import all_nodes
 
 if TYPE_CHECKING:
     from models.surgery.base import Context

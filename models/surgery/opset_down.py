@@ -14,9 +14,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import ModelError
-from models.surgery.graphs import called, first_line, set_attribute, size_outputs, subgraphs
+from models.surgery.graphs import called, first_line, set_attribute, size_outputs
 from models.surgery.opset_changes import AXES_BECAME_INPUT, CHANGED, WRITTEN_OUT
 from models.surgery.rewrite import Names, View, is_standard, opset
+from models.walk import subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,16 +15,9 @@ import onnx
 
 from models.errors import ModelError
 from models.surgery.base import Change
-from models.surgery.graphs import (
-    all_nodes,
-    differing,
-    drop_unused_imports,
-    first_line,
-    keep_notes,
-    raise_ir,
-    tidied,
-)
+from models.surgery.graphs import differing, drop_unused_imports, first_line, keep_notes, raise_ir, tidied
 from models.surgery.rewrite import is_standard, opset
+from models.walk import all_nodes
 
 if TYPE_CHECKING:
     from models.surgery.base import Context

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from models.walk import RANDOM, all_nodes, captured, subgraphs
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable
 
 Array = NDArray[Any]
 _FOLDED_DEPTH = 8
 # Never folded: what draws anew at each call, and weights that are kept small on purpose.
-_KEPT = {
-    *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"),
-    *("DequantizeLinear", "Dropout"),
-}
+_KEPT = RANDOM | {"DequantizeLinear", "Dropout"}
 
 
 class View:
@@ -89,7 +88,7 @@ class View:
         if name in self._fixed:
             return np.asarray(numpy_helper.to_array(self.initializers[name]))
         node = self.maker.get(name)
-        if node is None or depth == 0 or not is_standard(node) or any(_subgraphs(node)) or len(node.output) != 1:
+        if node is None or depth == 0 or not is_standard(node) or any(subgraphs(node)) or len(node.output) != 1:
             return None
         sizes = self.shape(node.input[0]) if node.op_type == "Shape" and node.input else None
         if sizes is not None and None not in sizes:
@@ -139,10 +138,10 @@ class Names:
     def __init__(self, model: onnx.ModelProto) -> None:
         self._taken = {value.name for value in (*model.graph.input, *model.graph.output)}
         self._taken |= {tensor.name for tensor in model.graph.initializer}
-        for node in _all_nodes(model.graph):
+        for node in all_nodes(model.graph):
             self._taken.add(node.name)
             self._taken.update(node.output)
-            for graph in _subgraphs(node):
+            for graph in subgraphs(node):
                 self._taken |= {t.name for t in graph.initializer} | {v.name for v in graph.input}
 
     def new(self, wish: str) -> str:
@@ -170,7 +169,7 @@ def rebuilt(
     del graph.value_info[:]
     graph.initializer.extend(added)
     graph.node.extend(_living(list(nodes), graph))
-    read = {name for node in _all_nodes(graph) for name in node.input}
+    read = {name for node in all_nodes(graph) for name in node.input}
     read |= {name for node in graph.node for name in captured(node)}
     read |= {value.name for value in graph.output} | {value.name for value in graph.input}
     kept = [tensor for tensor in graph.initializer if tensor.name in read]
@@ -221,24 +220,3 @@ def _inferred(model: onnx.ModelProto) -> tuple[dict[str, tuple[int | None, ...]]
             )
     known = {name: kind for name, kind in kinds.items() if kind in helper.get_all_tensor_dtypes() and kind}
     return shapes, {name: np.dtype(helper.tensor_dtype_to_np_dtype(kind)) for name, kind in known.items()}
-
-
-def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for entry in node.attribute:
-        if entry.HasField("g"):
-            yield entry.g
-        yield from entry.graphs
-
-
-def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for sub in _subgraphs(node):
-            yield from _all_nodes(sub)
-
-
-def captured(node: onnx.NodeProto) -> Sequence[str]:
-    """Names that a node's subgraphs may read from outside."""
-    return [name for sub in _subgraphs(node) for inner in _all_nodes(sub) for name in inner.input if name] + [
-        value.name for sub in _subgraphs(node) for value in sub.output
-    ]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from models.signature import fix_shapes, real_inputs, signature
 from models.surgery.base import Change
-from models.surgery.graphs import all_nodes, still_open, tidied
+from models.surgery.graphs import still_open, tidied
+from models.walk import all_nodes
 
 if TYPE_CHECKING:
     import onnx

@@ -18,7 +18,8 @@ import numpy as np
 from onnx import NodeProto, helper, numpy_helper
 
 from models.surgery.base import Change
-from models.surgery.rewrite import Names, View, attribute, captured, is_standard, opset, rebuilt
+from models.surgery.rewrite import Names, View, attribute, is_standard, opset, rebuilt
+from models.walk import captured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
