@@ -76,6 +76,8 @@ class Preparer:
         self._mixing: dict[tuple[str, str], str] = {}
         self._builds: dict[str, Outcome] = {}
         self.warnings: dict[str, None] = {}
+        # Digest of a graph for one signal -> what its nodes cost.
+        self.graphs: dict[str, Mapping[str, Any]] = {}
 
     def ready(self, cell: Cell) -> Ready:
         """One cell.
@@ -158,6 +160,8 @@ class Preparer:
                 # A pass that breaks down is the row of its form; the others go on.
                 body = {"reason": f"{form}: {error}"}
             self._cards[key] = Card.from_json(body["card"]) if "card" in body else str(body["reason"])
+            if batch == 1 and body.get("graph"):
+                self.graphs[body["card"]["sha256"]] = body["graph"]
             for warning in body.get("card", {}).get("warnings", ()):
                 self.warnings[f"{model}: {warning}"] = None
         return self._cards[key]

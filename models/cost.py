@@ -8,6 +8,8 @@ an engine makes of it (fusion, other algorithms, other layouts) is its own affai
 * **Before the first call.** What depends on weights alone (a transposed or dequantised weight), and what
   depends on sizes alone (``Shape`` and arithmetic on it), is worked out once and costs a call nothing;
   whoever reads the result reads the weights behind it, in the bytes in which they are stored.
+* **Needed products** (``needed_multiply_adds``): those of them that no engine can leave out:
+  :mod:`models.cost_needed` leaves out what falls on padding or is cropped away. Floors are made of these.
 * **Weights** (``weight_bytes``): initializers and ``Constant`` nodes that a call reads, each once, in the
   bytes of the type in which they are stored. Of a table of which ``Gather`` or ``Slice`` takes a part, that part.
 * **Activations** (``activation_bytes``): what every node writes, and what it reads of the others'
@@ -32,6 +34,7 @@ from typing import Any
 import onnx
 
 from models.cost_call import Call, NoRule, Work
+from models.cost_needed import Padding, needed
 from models.cost_ops import has_rule, is_view, work
 from models.cost_sizes import scalars, static, tensors
 from models.cost_traffic import Traffic
@@ -49,6 +52,7 @@ class NodeCost:
         name: the node's, or that of its first output.
         operator: its type, with its domain if that is not the standard one: ``com.acme::Fancy``.
         multiply_adds: products that are summed, as matrix and convolution units do them.
+        needed_multiply_adds: those of them that are not with padding, nor cropped away.
         flops: operations, a multiply-add being two.
         weight_bytes: read from weights.
         read_bytes: read from inputs and from the results of other nodes.
@@ -66,6 +70,7 @@ class NodeCost:
     written_bytes: int = 0
     problem: str = ""
     before: bool = False
+    needed_multiply_adds: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,11 @@ class Cost:
         return sum(node.multiply_adds for node in self.nodes)
 
     @property
+    def needed_multiply_adds(self) -> int:
+        """Those of :attr:`multiply_adds` that no engine can leave out."""
+        return sum(node.needed_multiply_adds for node in self.nodes)
+
+    @property
     def read_bytes(self) -> int:
         """Read by all nodes from inputs and from each other."""
         return sum(node.read_bytes for node in self.nodes)
@@ -125,11 +135,40 @@ class Cost:
         """The totals, as JSON values."""
         return {
             "flops": self.flops,
+            "multiply_adds": self.multiply_adds,
+            "needed_multiply_adds": self.needed_multiply_adds,
             "weight_bytes": self.weight_bytes,
             "activation_bytes": self.activation_bytes,
             "io_bytes": self.io_bytes,
             "unknown": self.unknown,
         }
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A graph that has been gone through once, and what was found.
+
+    Attributes:
+        model: with every size that can be found, functions written out in place.
+        nodes: one per node of ``model``, in its order.
+        traffic: which bytes are touched.
+        inputs, outputs: names of the graph's own.
+    """
+
+    model: onnx.ModelProto
+    nodes: tuple[NodeCost, ...]
+    traffic: Traffic
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def cost(self) -> Cost:
+        """The whole of it."""
+        return Cost(
+            self.nodes,
+            weight_bytes=self.traffic.weight_bytes,
+            io_bytes=self.traffic.bytes(self.inputs) + self.traffic.bytes(self.outputs),
+            peak_bytes=self.traffic.peak_bytes(self.model.graph.node, self.inputs, self.outputs),
+        )
 
 
 def cost(model: onnx.ModelProto) -> Cost:
@@ -142,9 +181,15 @@ def cost(model: onnx.ModelProto) -> Cost:
     Raises:
         ModelError: an input has an open size, or the graph contradicts itself.
     """
+    return walk(model).cost()
+
+
+def walk(model: onnx.ModelProto) -> Walked:
+    """Go through a graph as :func:`cost` does, and keep what was found of every node and tensor."""
     model = static(model)
     sizes = tensors(model)
     traffic = Traffic(model, sizes)
+    padding = Padding(model)
     opset = max((entry.version for entry in model.opset_import if entry.domain in _STANDARD), default=1)
     numbers = scalars(model)
     nodes = []
@@ -158,21 +203,15 @@ def cost(model: onnx.ModelProto) -> Cost:
             traffic.origins.keys(),
             numbers,
         )
-        nodes.append(_node(node, call, traffic))
-    inputs = [value.name for value in real_inputs(model)]
-    outputs = [value.name for value in model.graph.output]
+        nodes.append(_node(node, call, traffic, padding))
+    outputs = tuple(value.name for value in model.graph.output)
     for name in outputs:
         if name in traffic.origins:
             traffic.read_weight(name)
-    return Cost(
-        tuple(nodes),
-        weight_bytes=traffic.weight_bytes,
-        io_bytes=traffic.bytes(inputs) + traffic.bytes(outputs),
-        peak_bytes=traffic.peak_bytes(model.graph.node, inputs, outputs),
-    )
+    return Walked(model, tuple(nodes), traffic, tuple(value.name for value in real_inputs(model)), outputs)
 
 
-def _node(node: onnx.NodeProto, call: Call, traffic: Traffic) -> NodeCost:
+def _node(node: onnx.NodeProto, call: Call, traffic: Traffic, padding: Padding) -> NodeCost:
     standard = node.domain in _STANDARD
     name = node.name or next(iter(node.output), "")
     operator = node.op_type if standard else f"{node.domain}::{node.op_type}"
@@ -194,6 +233,7 @@ def _node(node: onnx.NodeProto, call: Call, traffic: Traffic) -> NodeCost:
         from_others,
         traffic.bytes(node.output),
         problem,
+        needed_multiply_adds=computed.multiply_adds if problem else needed(call, computed, padding),
     )
 
 

@@ -10,7 +10,7 @@ from models.cost_table import ASKS_SIZES, PARTIAL_READS
 from models.walk import captured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import onnx
 
@@ -65,19 +65,27 @@ class Traffic:
 
     def read(self, node: onnx.NodeProto) -> tuple[int, int]:
         """Bytes of weights and bytes of activations that a node reads, branches and bodies included."""
-        from_weights = from_others = 0
-        for name in dict.fromkeys((*node.input, *captured(node))):
-            tensor = self.sizes.get(name)
-            if tensor is None:
-                continue
-            elements = None
-            if node.op_type in PARTIAL_READS and name == node.input[0]:
-                elements = _elements(self.sizes.get(node.output[0]))
+        from_weights = 0
+        for name, elements in self._parts(node):
             if name in self.origins:
                 from_weights += self.read_weight(name, elements)
-            elif tensor.known:
-                from_others += tensor.bytes if elements is None else min(tensor.bytes, tensor.bytes_of(elements))
-        return from_weights, from_others
+        return from_weights, sum(size for _, size in self.reads(node))
+
+    def reads(self, node: onnx.NodeProto) -> list[tuple[str, int]]:
+        """Which inputs and results of other nodes a node reads, and how many bytes of each."""
+        found = []
+        for name, elements in self._parts(node):
+            tensor = self.sizes[name]
+            if name not in self.origins and tensor.known:
+                found.append((name, tensor.bytes if elements is None else min(tensor.bytes, tensor.bytes_of(elements))))
+        return found
+
+    def _parts(self, node: onnx.NodeProto) -> Iterator[tuple[str, int | None]]:
+        """What a node reads: a tensor, and how many of its values; None for all."""
+        for name in dict.fromkeys((*node.input, *captured(node))):
+            if name in self.sizes:
+                partial = node.op_type in PARTIAL_READS and name == node.input[0]
+                yield name, _elements(self.sizes.get(node.output[0])) if partial else None
 
     def read_weight(self, name: str, elements: int | None = None) -> int:
         """Note that something known before is read, so many of its values or all; returns the bytes."""

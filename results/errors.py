@@ -1,5 +1,9 @@
-"""The one error of this package: something is wrong with a run file."""
+"""What can be wrong with files of results; each text says which, why, and what to do."""
 
 
 class RunFileError(Exception):
-    """A run file cannot be opened, read or written; the text says which, why, and what to do."""
+    """A run file cannot be opened, read or written."""
+
+
+class PeaksError(Exception):
+    """Peaks of a machine cannot be read."""

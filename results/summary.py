@@ -75,6 +75,7 @@ class CellSummary:
     cosine: float | None = None
     precision_asked: str | None = None
     precision_ran: str | None = None
+    device: str | None = None
     threads_used: int | None = None
     parallelism: float | None = None
     overlap: float | None = None
@@ -180,6 +181,7 @@ def _facts(spec: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]
         "cosine": worst.get("cosine"),
         "precision_asked": last.get("precision_asked"),
         "precision_ran": last.get("precision_ran"),
+        "device": last.get("device"),
         "threads_used": int(statistics.median_high(used)) if used else None,
         "parallelism": _median(_numbers(records, "parallelism")),
         "overlap": _median(_numbers(records, "overlap")),

@@ -54,7 +54,7 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:
         # The other packages' own user errors, told by name so that none of them is imported for it.
-        if type(error).__name__ not in ("ModelError", "RunFileError", "OptionError"):
+        if type(error).__name__ not in ("ModelError", "RunFileError", "PeaksError", "PublishedError", "OptionError"):
             raise
         _refuse(error)
     sys.exit(code if isinstance(code, int) else 0)

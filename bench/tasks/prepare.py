@@ -6,8 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import onnx
+
 from bench.plan import ModelSpec
 from bench.tasks.common import ort_tools
+from models.errors import ModelError
+from models.fusion import table
 from models.prepare import prepare_user, prepare_zoo
 
 if TYPE_CHECKING:
@@ -15,14 +19,23 @@ if TYPE_CHECKING:
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
-    """Reply with the model's card.
+    """Reply with the model's card, and what its nodes cost.
 
     The request has ``spec`` (a :class:`~bench.plan.ModelSpec` as JSON), ``form``, ``batch`` and
     ``folder``.
     """
     folder = Path(request["folder"])
     folder.mkdir(parents=True, exist_ok=True)
-    return {"card": card_of(ModelSpec(**request["spec"]), request["form"], request["batch"], folder).to_json()}
+    card = card_of(ModelSpec(**request["spec"]), request["form"], request["batch"], folder)
+    return {"card": card.to_json(), "graph": graph_of(card)}
+
+
+def graph_of(card: Card) -> dict[str, Any]:
+    """What the nodes of a card's graph cost, see :func:`models.fusion.table`; empty where it cannot be told."""
+    try:
+        return table(onnx.load(card.path, load_external_data=False))
+    except ModelError:
+        return {}
 
 
 def card_of(spec: ModelSpec, form: str, batch: int, folder: Path) -> Card:

@@ -1,0 +1,286 @@
+"""How soon a call could be answered at all: three lines under a measured time, and the gap to them.
+
+* **floor**: the longer of *needed arithmetic over peak arithmetic* and *bytes that must come from a level of
+  memory over its peak bandwidth*. Arithmetic counts only multiply-adds that no engine can leave out, for the graph
+  as it is written (an algorithm with fewer products, such as Winograd's, could be below it). Of the compulsory bytes
+  (weights, inputs, outputs, once each) as many as fit may stay in the caches from one call to the next: with C the
+  size of all levels nearer than some level and B the compulsory bytes, B − C must come from there each call.
+* **ideal fusion**: the sum over groups (:mod:`models.fusion`) of the longer of arithmetic and bytes, where weights
+  come from the level in which the compulsory bytes of the whole call fit, and the rest from that in which the group
+  fits.
+* **no fusion**: the same sum, node by node. A reference, no bound: good engines are below it.
+
+An engine that computes in fewer bits than the graph is written in may keep its weights and what it hands on in as few;
+inputs and outputs stay as they are. Operators that nobody counted are taken for free, which leaves a floor a floor.
+On a GPU inputs and outputs also cross the bus to and from the host, both ways at once at best.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from results.nodes import NodeBound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from results.peaks import Arithmetic, Level, Peaks
+
+# What limits a floor when it is not a level of memory.
+ARITHMETIC, BUS = "arithmetic", "PCIe"
+_BITS = {"fp64": 64, "fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8, "int4": 4}
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Three lines under one measured time, seconds per call (for a stereo signal: both channels).
+
+    Attributes:
+        precision: the arithmetic they hold for.
+        threads: the budget; 0 for a whole device.
+        floor_s: nobody can be below it.
+        limit: what makes the floor as high as it is: ``arithmetic`` or the name of a level.
+        ideal_s: with ideal fusion; None where only totals are known.
+        none_s: without fusion; None likewise.
+        launches: how many kernels ideal fusion needs; None likewise.
+        arithmetic: the peak that was used.
+        flops: needed operations, a multiply-add being two.
+        compulsory_bytes: weights, inputs and outputs.
+        unknown: operators that could not be counted and are taken for free.
+        origin: ``measured`` when every peak behind the floor was measured on the host, else ``derived``.
+    """
+
+    precision: str
+    threads: int
+    floor_s: float
+    limit: str
+    ideal_s: float | None
+    none_s: float | None
+    launches: int | None
+    arithmetic: Arithmetic
+    flops: int
+    compulsory_bytes: float
+    unknown: tuple[str, ...] = ()
+    origin: str = "derived"
+
+    def gap(self, measured_s: float) -> float:
+        """How many times the floor a measured time is; infinite over a floor of nothing."""
+        return measured_s / self.floor_s if self.floor_s else float("inf")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph's costs as a run file keeps them, see :func:`models.fusion.table`.
+
+    Attributes:
+        nodes: name, operator, needed multiply-adds, flops, weight bytes, activation bytes, moves, group.
+        groups: multiply-adds, flops, weight bytes, activation bytes.
+        weight_bytes: weights, each once.
+        io_bytes: inputs and outputs.
+        precision: in which the graph is written.
+        unknown: operators that could not be counted.
+    """
+
+    nodes: tuple[tuple[Any, ...], ...]
+    groups: tuple[tuple[int, int, int, int], ...]
+    weight_bytes: int
+    io_bytes: int
+    precision: str
+    unknown: tuple[str, ...] = ()
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], precision: str) -> Graph | None:
+        """Read a table; None when there is none, or it is of another version."""
+        try:
+            if tuple(table["columns"]) != _COLUMNS:
+                return None
+            return cls(
+                tuple(tuple(row) for row in table["nodes"]),
+                tuple((int(row[0]), int(row[1]), int(row[2]), int(row[3])) for row in table["groups"]),
+                int(table["weight_bytes"]),
+                int(table["io_bytes"]),
+                precision,
+                tuple(table["unknown"]),
+            )
+        except (KeyError, TypeError, IndexError):
+            return None
+
+    @property
+    def multiply_adds(self) -> int:
+        """Needed multiply-adds of all nodes."""
+        return sum(int(row[2]) for row in self.nodes)
+
+
+_COLUMNS = ("name", "operator", "multiply_adds", "flops", "weight_bytes", "activation_bytes", "moves", "group")
+
+
+def lines(graph: Graph, peaks: Peaks, precision: str, threads: int, *, signals: int = 1) -> Lines | None:
+    """The three lines of one graph on one machine.
+
+    Args:
+        graph: as it is called once.
+        peaks: of the machine.
+        precision: what really computes; several joined by ``+``.
+        threads: the budget; for a whole device any number will do.
+        signals: how many such calls answer one signal: 2 for stereo on a graph that takes one channel.
+
+    Returns:
+        None where no arithmetic of this precision is known.
+    """
+    scale = _Scale.of(graph, peaks, precision, threads)
+    if scale is None:
+        return None
+    flops = 2 * graph.multiply_adds * signals
+    base = _floor(scale, flops, graph.weight_bytes, graph.io_bytes * signals, graph.unknown, precision, threads)
+    whole = scale.weight_level
+    fused = sum(scale.time(row[1], row[2], row[3], whole) for row in graph.groups) * signals
+    apart = sum(scale.time(row[3], row[4], row[5], whole) for row in graph.nodes) * signals
+    ideal_s = max(base.floor_s, min(fused, apart))
+    return Lines(
+        **{**vars(base), "ideal_s": ideal_s, "none_s": max(ideal_s, apart), "launches": len(graph.groups) * signals}
+    )
+
+
+def floor_of_totals(
+    work: Mapping[str, Any], peaks: Peaks, precision: str, threads: int, *, written_in: str, signals: int = 1
+) -> Lines | None:
+    """The floor alone, where only a graph's totals are known.
+
+    Args:
+        work: of a card, see :meth:`models.cost.Cost.to_json`.
+        peaks: of the machine.
+        precision: what really computes.
+        threads: the budget.
+        written_in: the precision of the graph.
+        signals: how many such calls answer one signal.
+    """
+    products = work.get("needed_multiply_adds")
+    # Run files of before say operations only; those that no multiply-add is behind are a few in a hundred.
+    flops = 2 * products if products is not None else work["flops"]
+    unknown = tuple(work.get("unknown", ()))
+    graph = Graph((), (), work["weight_bytes"], work["io_bytes"], written_in, unknown)
+    scale = _Scale.of(graph, peaks, precision, threads)
+    if scale is None:
+        return None
+    io_bytes = graph.io_bytes * signals
+    return _floor(scale, int(flops) * signals, graph.weight_bytes, io_bytes, unknown, precision, threads)
+
+
+def node_bounds(graph: Graph, peaks: Peaks, precision: str, threads: int) -> list[NodeBound]:
+    """What every node would take on its own, and what it adds where everything is fused ideally.
+
+    A group's time is dealt out to its nodes: by operations where arithmetic is its limit, else by operations
+    and weights alike; what only moves bytes gets nothing.
+    """
+    scale = _Scale.of(graph, peaks, precision, threads)
+    if scale is None:
+        return []
+    level = scale.weight_level
+    alone = [scale.time(row[3], row[4], row[5], level) for row in graph.nodes]
+    ideal = [0.0] * len(graph.nodes)
+    for number, group in enumerate(graph.groups):
+        whole = scale.time(group[1], group[2], group[3], level)
+        nodes = [index for index, row in enumerate(graph.nodes) if row[7] == number]
+        shares = [scale.time(graph.nodes[index][3], graph.nodes[index][4], 0, level) for index in nodes]
+        total = sum(shares)
+        for index, share in zip(nodes, shares, strict=True):
+            ideal[index] = whole * share / total if total else whole / len(nodes)
+    return [
+        NodeBound(row[0], row[1], row[3], bound_s, min(ideal_s, bound_s), bool(row[6]))
+        for row, bound_s, ideal_s in zip(graph.nodes, alone, ideal, strict=True)
+    ]
+
+
+def launch_s(peaks: Peaks, launches: int) -> float | None:
+    """What starting so many kernels one by one costs a GPU; None where unknown or no GPU."""
+    each = peaks.call_s("launch")
+    return None if each is None else each * launches
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """One machine at one precision and budget, as rates."""
+
+    peaks: Peaks
+    arithmetic: Arithmetic
+    threads: int
+    narrowed: float
+    # Level, what it holds and all nearer ones hold together, bytes per second.
+    levels: Sequence[tuple[Level, float, float]]
+    weight_level: float
+
+    @classmethod
+    def of(cls, graph: Graph, peaks: Peaks, precision: str, threads: int) -> _Scale | None:
+        arithmetic = peaks.flops_per_s(precision, threads)
+        if arithmetic is None:
+            return None
+        narrowed = min(1.0, _bits(precision) / _bits(graph.precision))
+        known = list(_levels(peaks, threads))
+        compulsory = graph.weight_bytes * narrowed + graph.io_bytes
+        return cls(peaks, arithmetic, threads, narrowed, known, _rate(known, compulsory))
+
+    def time(self, flops: float, weight_bytes: float, activation_bytes: float, weight_rate: float) -> float:
+        """The longer of arithmetic and bytes, seconds."""
+        weights, others = weight_bytes * self.narrowed, activation_bytes * self.narrowed
+        moved = weights / weight_rate + others / _rate(self.levels, weights + others)
+        return max(flops / self.arithmetic.flops_per_s, moved)
+
+
+def _floor(
+    scale: _Scale,
+    flops: int,
+    weight_bytes: int,
+    io_bytes: int,
+    unknown: tuple[str, ...],
+    precision: str,
+    threads: int,
+) -> Lines:
+    compulsory = weight_bytes * scale.narrowed + io_bytes
+    bounds = {ARITHMETIC: flops / scale.arithmetic.flops_per_s}
+    nearer = 0.0
+    origins = {scale.arithmetic.origin}
+    for level, holds, rate in scale.levels:
+        bounds[level.name] = max(compulsory - nearer, 0.0) / rate
+        nearer += holds
+    ways = [row for row in scale.peaks.bandwidth if row.level == BUS]
+    if ways:
+        bounds[BUS] = io_bytes / sum({row.kind: row.bytes_per_s for row in ways}.values())
+    limit = max(bounds, key=lambda name: bounds[name])
+    for row in scale.peaks.bandwidth:
+        if row.level == limit:
+            origins.add(row.origin)
+    return Lines(
+        precision=precision,
+        threads=threads,
+        floor_s=bounds[limit],
+        limit=limit,
+        ideal_s=None,
+        none_s=None,
+        launches=None,
+        arithmetic=scale.arithmetic,
+        flops=flops,
+        compulsory_bytes=compulsory,
+        unknown=unknown,
+        origin="measured" if origins == {"measured"} else "derived",
+    )
+
+
+def _levels(peaks: Peaks, threads: int) -> Iterable[tuple[Level, float, float]]:
+    for level in peaks.levels:
+        found = peaks.bytes_per_s(level.name, threads)
+        if found is not None:
+            holds = peaks.capacity_bytes(level, threads)
+            yield level, float("inf") if holds is None else float(holds), found.bytes_per_s
+
+
+def _rate(levels: Sequence[tuple[Level, float, float]], size: float) -> float:
+    """Bytes per second of the nearest level that holds so many bytes; infinite where none is known."""
+    fitting = [rate for _, holds, rate in levels if holds >= size]
+    if fitting:
+        return fitting[0]
+    return levels[-1][2] if levels else float("inf")
+
+
+def _bits(precision: str) -> int:
+    return min((_BITS.get(part, 32) for part in precision.split("+")), default=32)
