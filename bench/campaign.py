@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import __version__, host, paths
 from bench.errors import UserError
+from bench.floor_facts import note_nodes, peaks_facts
 from bench.plan import Plan
 from bench.prepare import Preparer, Ready
 from bench.profile import Profile, profiles
@@ -41,7 +43,10 @@ SAME = ("version", "model_sha256", "called_sha256", "oracle_origin")
 
 @dataclass(frozen=True)
 class Settings:
-    """Flags of ``run`` that are not part of the plan; None means the default."""
+    """Flags of ``run`` that are not part of the plan; None means the default.
+
+    ``floor`` is whether the machine's peaks and the nodes of the best cells are measured as well.
+    """
 
     results: Path | None
     budget_s: float | None
@@ -49,6 +54,7 @@ class Settings:
     memory_bytes: int | None
     seed: int | None
     command: str
+    floor: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,9 @@ def start(plan: Plan, profile_name: str, cpus: tuple[int, ...] | None, settings:
             "seed": seed,
             "cpus": cpus,
             "limits": {"timeout_s": settings.timeout_s, "memory_bytes": settings.memory_bytes},
+            "floor": settings.floor,
+            "graphs": _graphs(preparer, ready),
+            "peaks": peaks_facts(plan, ready, spawn, watch.say) if settings.floor else {},
             "host": host.host_facts(),
             "environment": environment_facts(),
             "warnings": list(preparer.warnings),
@@ -168,9 +177,20 @@ def _measure(
     except KeyboardInterrupt:
         run.set_fact("status", "interrupted")
         return Ended(run.path, STOPPED)
+    # What was asked for is there: whatever happens from here on takes nothing away.
     run.set_fact("status", "finished")
     run.set_fact("ended_by", ended)
+    with suppress(KeyboardInterrupt):
+        if facts.get("floor"):
+            run.set_fact("peaks", peaks_facts(plan, ready, spawn, watch.say, facts.get("peaks")))
+            note_nodes(run, plan, ready, preparer, spawn, limits, profile.nodes_s, watch.say, time.monotonic)
     return Ended(run.path, _code(run))
+
+
+def _graphs(preparer: Preparer, ready: Mapping[str, Ready]) -> dict[str, Any]:
+    """What the nodes of every measured graph cost, by the graph's digest."""
+    used = {prepared.cards[0]["sha256"] for prepared in ready.values() if prepared.cards}
+    return {digest: graph for digest, graph in preparer.graphs.items() if digest in used}
 
 
 def _code(run: RunFile) -> int:

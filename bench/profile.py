@@ -24,6 +24,7 @@ class Profile:
     budget_s: float
     race: bool
     race_margin: float
+    nodes_s: float = 0.0
 
 
 @cache

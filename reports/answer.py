@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from reports import words
 from reports.table import races
+from results.floor import ARITHMETIC
 from results.intervals import MIN_PROCESSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from results.floors import Floors
     from results.noise import Noise
     from results.summary import CellSummary
 
@@ -27,15 +29,20 @@ def headline(title: str, noise: Noise, status: str | None, ended_by: str | None 
     return f"{title}{unfinished.get(status or '', short)}\nmachine: {noise.sentence}"
 
 
-def answer(cells: Sequence[CellSummary]) -> Iterator[str]:
-    """One line per race, then the cost of a call, then what has no time and why."""
+def answer(cells: Sequence[CellSummary], floors: Floors | None = None) -> Iterator[str]:
+    """One line per race, then the cost of a call, then what has no time and why.
+
+    Args:
+        cells: of a run.
+        floors: their lines; None where nobody asked for them.
+    """
     overhead = []
     for key, group in races(cells).items():
         timed = [cell for cell in group if cell.status == "ok" and cell.p50_ms is not None]
         if key[0] == OVERHEAD_MODEL and not group[0].spec.get("users_file"):
             overhead += [f"{cell.spec['runtime']} {words.milliseconds(cell.p50_ms)}" for cell in _first_of_each(timed)]
         elif timed:
-            yield from _race(words.race(key), timed)
+            yield from _race(words.race(key), timed, floors)
         else:
             yield f"{words.race(key)}: nothing could be measured"
     if overhead:
@@ -48,10 +55,12 @@ def _first_of_each(timed: Sequence[CellSummary]) -> list[CellSummary]:
     return list({str(cell.spec["runtime"]): cell for cell in reversed(timed)}.values())[::-1]
 
 
-def _race(title: str, timed: Sequence[CellSummary]) -> Iterator[str]:
+def _race(title: str, timed: Sequence[CellSummary], floors: Floors | None) -> Iterator[str]:
     best = timed[0]
     yield f"{title}: fastest is {_name(best)}"
     yield f"  {_figures(best)}"
+    if floors is not None:
+        yield f"  {floor_sentence(best, floors)}"
     tied = [cell for cell in timed[1:] if cell.rank == best.rank]
     if tied and best.p50_ci_ms is None and best.processes < MIN_PROCESSES:
         yield "  with so few processes nothing can be told apart: give it more --time, or a longer --profile"
@@ -60,6 +69,21 @@ def _race(title: str, timed: Sequence[CellSummary]) -> Iterator[str]:
     behind = _best_per_runtime([cell for cell in timed[1:] if cell.rank != best.rank], best)
     if behind:
         yield f"  slower: {'; '.join(behind)}"
+
+
+def floor_sentence(cell: CellSummary, floors: Floors) -> str:
+    """How far a cell is from its floor, or why nobody knows."""
+    lines = floors.of(cell)
+    if lines is None or cell.p50_ms is None:
+        return f"no floor: {floors.why_not(cell)}"
+    what = "arithmetic" if lines.limit == ARITHMETIC else f"what must come from {lines.limit}"
+    text = (
+        f"{words.digits(lines.gap(cell.p50_ms / 1e3))} × the floor of {words.milliseconds(lines.floor_s * 1e3)}, "
+        f"which is {what} in {lines.precision} on {lines.threads} thread{'s' if lines.threads != 1 else ''}"
+    )
+    if lines.ideal_s is None:
+        return text
+    return f"{text}; with ideal fusion {words.milliseconds(lines.ideal_s * 1e3)}"
 
 
 def _best_per_runtime(cells: Sequence[CellSummary], best: CellSummary) -> list[str]:

@@ -7,3 +7,7 @@ class RunFileError(Exception):
 
 class PeaksError(Exception):
     """Peaks of a machine cannot be read."""
+
+
+class PublishedError(Exception):
+    """Published figures cannot be read, or there are none of that name."""

@@ -176,7 +176,7 @@ class PlanFlags:
             raise UserError(str(error)) from None
 
     def _models(self) -> tuple[list[str], dict[str, ModelSpec]]:
-        files = [text for text in self.models if _is_file(text)]
+        files = [text for text in self.models if is_file(text)]
         if len(files) > 1 and self._says_something_about_a_file():
             raise UserError(
                 "flags that describe a file need exactly one --model FILE; describe several in a suite file"
@@ -243,7 +243,7 @@ def _pairs(texts: Sequence[str], flag: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _is_file(text: str) -> bool:
+def is_file(text: str) -> bool:
     """A path or a file name, rather than the name of a zoo model."""
     return "/" in text or text.lower().endswith((".onnx", ".ort", ".pb")) or Path(text).is_file()
 

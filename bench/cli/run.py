@@ -43,6 +43,12 @@ Exit codes: 0 measured; 1 nothing was right; 2 bad input; 4 no chosen runtime ca
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=None, help="Most seconds for one process.")
 @click.option("--memory-limit", metavar="SIZE", default=None, help="Most memory for one process, such as 4G.")
 @click.option("--seed", type=int, default=None, help="Fixes the random order of cells.")
+@click.option(
+    "--floor/--no-floor",
+    default=True,
+    show_default=True,
+    help="Measure what the machine could do at most, and where the time of a call goes.",
+)
 @click.pass_context
 def run(
     context: click.Context,
@@ -55,6 +61,7 @@ def run(
     timeout: float | None,
     memory_limit: str | None,
     seed: int | None,
+    floor: bool,
     **flags: Any,
 ) -> int:
     """Measure a SUITE, or one --model, and show the table.
@@ -74,6 +81,7 @@ def run(
         memory_bytes=parse_size(memory_limit) if memory_limit is not None else None,
         seed=seed,
         command=shlex.join(["rtfloor", *sys.argv[1:]]),
+        floor=floor,
     )
     chosen = PlanFlags(**flags)
     if resume is not None:
@@ -91,7 +99,7 @@ def run(
 
 
 def _changed(context: click.Context) -> bool:
-    own = {"results", "as_json", "resume", "budget_s", "timeout", "memory_limit"}
+    own = {"results", "as_json", "resume", "budget_s", "timeout", "memory_limit", "floor"}
     given = click.core.ParameterSource.COMMANDLINE
     return any(name not in own and context.get_parameter_source(name) == given for name in context.params)
 

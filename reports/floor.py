@@ -1,0 +1,302 @@
+"""How far from what the hardware could do: bars of times over lines of bounds, as values, text and Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+
+from reports import words
+from results.summary import signal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from results.floor import Lines
+    from results.floors import Floors
+    from results.summary import CellSummary
+
+# Kind of line -> its words. Only the first is called floor.
+KINDS = {
+    "floor": "floor",
+    "ideal": "ideal fusion",
+    "none": "no fusion",
+    "launch": "starting its kernels one by one",
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One time.
+
+    Attributes:
+        label: what ran.
+        seconds: per call; for a stereo signal both channels.
+        origin: ``measured`` or ``published``.
+        precision: of the arithmetic, where it is known.
+        floor_s: the floor at that precision; None where unknown.
+        interval_s: 95 %, where there is one.
+        note: host and run, or source and line.
+        estimate: nobody has seen it, somebody expects it.
+    """
+
+    label: str
+    seconds: float
+    origin: str
+    precision: str | None = None
+    floor_s: float | None = None
+    interval_s: tuple[float, float] | None = None
+    note: str = ""
+    estimate: bool = False
+
+    @property
+    def gap(self) -> float | None:
+        """How many times its floor it is."""
+        return self.seconds / self.floor_s if self.floor_s else None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One bound.
+
+    Attributes:
+        kind: a key of :data:`KINDS`.
+        seconds: per call.
+        precision, threads: that it holds for; 0 threads for a whole device.
+        origin: ``measured`` or ``derived``.
+        limit: what makes a floor as high as it is.
+        formula: how it came about, in words and numbers.
+    """
+
+    kind: str
+    seconds: float
+    precision: str
+    threads: int
+    origin: str
+    limit: str = ""
+    formula: str = ""
+
+    @property
+    def label(self) -> str:
+        """In words."""
+        return KINDS[self.kind]
+
+    @property
+    def holds_for(self) -> str:
+        """Precision and budget."""
+        if not self.threads:
+            return self.precision
+        return f"{self.precision}, {self.threads} thread{'s' if self.threads != 1 else ''}"
+
+
+@dataclass(frozen=True)
+class FloorView:
+    """Everything that one floor chart shows.
+
+    Attributes:
+        title: the machine and what it computes.
+        audio_s: of one call; None where unknown.
+        bars: in the order in which they are drawn.
+        lines: those that stand under all bars.
+        table: every line for every precision and budget.
+        notes: full sentences.
+    """
+
+    title: str
+    audio_s: float | None
+    bars: tuple[Bar, ...]
+    lines: tuple[Line, ...]
+    table: tuple[Line, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Bar | None:
+        """The shortest bar that somebody has seen on this machine."""
+        seen = (bar for bar in self.bars if not bar.estimate and bar.floor_s is not None)
+        return min(seen, key=lambda bar: bar.seconds, default=None)
+
+    def answer(self) -> str:
+        """One sentence: how far the best is from the floor."""
+        best = self.best
+        floors = [line for line in self.lines if line.kind == "floor"]
+        if best is None or best.gap is None or not floors:
+            return "there is nothing to compare with a floor"
+        text = (
+            f"{best.label}: {words.milliseconds(best.seconds * 1e3)} ({best.origin}) is "
+            f"{words.digits(best.gap)} × the floor of {words.milliseconds((best.floor_s or 0) * 1e3)} "
+            f"({best.precision}, {floors[0].origin})"
+        )
+        ideal = next((line for line in self.lines if line.kind == "ideal" and line.precision == best.precision), None)
+        if ideal is None:
+            return text
+        return f"{text}, and {words.digits(best.seconds / ideal.seconds)} × what ideal fusion would take"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        bars = [asdict(bar) | {"gap": bar.gap} for bar in self.bars]
+        lines = [[asdict(line) for line in group] for group in (self.lines, self.table)]
+        return {
+            "title": self.title,
+            "audio_s": self.audio_s,
+            "answer": self.answer(),
+            "bars": bars,
+            "lines": lines[0],
+            "table": lines[1],
+            "notes": list(self.notes),
+        }
+
+
+def as_lines(found: Lines, peak: str, *, launch_s: float | None = None) -> list[Line]:
+    """The lines of :mod:`results.floor`, with how they came about.
+
+    Args:
+        found: the lines.
+        peak: the machine's name in formulas.
+        launch_s: on a GPU, what starting all kernels of ideal fusion costs.
+    """
+    if found.limit == "arithmetic":
+        formula = (
+            f"{found.flops / 1e9:.4g} GFLOP / {found.arithmetic.flops_per_s / 1e9:.5g} GFLOP/s "
+            f"({found.arithmetic.isa}, {peak})"
+        )
+    else:
+        formula = f"{found.compulsory_bytes / 1e6:.4g} MB of weights, inputs and outputs through {found.limit} ({peak})"
+    rows = [Line("floor", found.floor_s, found.precision, found.threads, found.origin, found.limit, formula)]
+    if found.ideal_s is not None and found.none_s is not None:
+        rows.append(
+            Line(
+                "ideal",
+                found.ideal_s,
+                found.precision,
+                found.threads,
+                found.origin,
+                formula=f"{_groups(found.launches or 0)}, each the longer of its arithmetic and its bytes",
+            )
+        )
+        rows.append(
+            Line(
+                "none",
+                found.none_s,
+                found.precision,
+                found.threads,
+                found.origin,
+                formula="the same sum, node by node",
+            )
+        )
+    if launch_s is not None:
+        rows.append(
+            Line(
+                "launch",
+                launch_s,
+                found.precision,
+                found.threads,
+                "derived",
+                formula=f"{found.launches} kernels, none of them in a captured graph",
+            )
+        )
+    return rows
+
+
+def _groups(count: int) -> str:
+    return f"{count} group{'s' if count != 1 else ''}"
+
+
+def run_views(cells: Sequence[CellSummary], floors: Floors, where: str) -> list[FloorView]:
+    """One view per race of a run: the best right cell of every runtime and precision over the race's lines.
+
+    Args:
+        cells: of the run.
+        floors: their lines.
+        where: host and run, for the bars' notes.
+    """
+    races: dict[tuple[str, str, int], list[CellSummary]] = {}
+    for cell in cells:
+        if cell.status == "ok" and cell.p50_ms is not None and cell.spec["model"] != "null":
+            races.setdefault(cell.race, []).append(cell)
+    views = []
+    for race, group in races.items():
+        best = best_cells(group)
+        found = {cell.cell: lines for cell in best if (lines := floors.of(cell)) is not None}
+        under = found.get(best[0].cell)
+        if under is None:
+            continue
+        device = "gpu" if (best[0].device or "").startswith("cuda") else "cpu"
+        peaks = floors.peaks[device]
+        by_precision = {lines.precision: lines for lines in reversed(found.values())}
+        views.append(
+            FloorView(
+                title=f"{peaks.title}: {words.race(race)}",
+                audio_s=best[0].audio_s,
+                bars=tuple(measured_bar(cell, found.get(cell.cell), where) for cell in best),
+                lines=tuple(as_lines(under, peaks.title)),
+                table=tuple(row for lines in by_precision.values() for row in as_lines(lines, peaks.title)),
+                notes=_notes(under),
+            )
+        )
+    return views
+
+
+def _notes(lines: Lines) -> tuple[str, ...]:
+    if not lines.unknown:
+        return ()
+    return (f"Not counted, and taken for free: {', '.join(lines.unknown)}.",)
+
+
+def best_cells(group: Sequence[CellSummary]) -> list[CellSummary]:
+    """The fastest right cell of every runtime and precision, the fastest first."""
+    found: dict[tuple[str, str], CellSummary] = {}
+    for cell in group:
+        if cell.status != "ok" or cell.p50_ms is None:
+            continue
+        key = (str(cell.spec["runtime"]), str(cell.precision_ran))
+        if key not in found or (cell.p50_ms or 0) < (found[key].p50_ms or 0):
+            found[key] = cell
+    return sorted(found.values(), key=lambda cell: cell.p50_ms or 0)
+
+
+def measured_bar(cell: CellSummary, lines: Lines | None, where: str) -> Bar:
+    """The bar of one cell over its lines.
+
+    Args:
+        cell: with a p50.
+        lines: None where they are not known.
+        where: host and run.
+    """
+    assert cell.p50_ms is not None
+    precision = cell.precision_ran or ""
+    shown = f" {precision}" if precision != "fp32" else ""
+    interval = (cell.p50_ci_ms[0] / 1e3, cell.p50_ci_ms[1] / 1e3) if cell.p50_ci_ms else None
+    label = f"{words.runtime(cell)} {cell.spec['form']}{shown}"
+    if signal(cell.spec["layout"]) != "mono":
+        label += f" {words.layout(cell)}"
+    return Bar(label, cell.p50_ms / 1e3, "measured", precision, lines.floor_s if lines else None, interval, where)
+
+
+def table(view: FloorView) -> Table:
+    """Bars and lines as a table for a terminal."""
+    made = Table(title=f"{view.title}: distance from the floor", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("", "time", "origin", "gap", "how"):
+        made.add_column(name, justify="right" if name in ("time", "gap") else "left")
+    for bar in view.bars:
+        gap = f"{words.digits(bar.gap)} ×" if bar.gap is not None else "–"
+        made.add_row(bar.label, words.milliseconds(bar.seconds * 1e3), bar.origin, gap, bar.note)
+    made.add_section()
+    for line in view.table or view.lines:
+        name = f"{line.label} ({line.holds_for})"
+        made.add_row(name, words.milliseconds(line.seconds * 1e3), line.origin, "", line.formula)
+    return made
+
+
+def markdown(view: FloorView) -> str:
+    """The same in Markdown."""
+    rows = [f"### {view.title}", "", f"{view.answer()}.", ""]
+    rows += ["| | time | origin | gap | how |", "|---|---:|---|---:|---|"]
+    for bar in view.bars:
+        gap = f"{words.digits(bar.gap)} ×" if bar.gap is not None else "–"
+        rows.append(f"| {bar.label} | {words.milliseconds(bar.seconds * 1e3)} | {bar.origin} | {gap} | {bar.note} |")
+    for line in view.table or view.lines:
+        name = f"*{line.label}* ({line.holds_for})"
+        rows.append(f"| {name} | {words.milliseconds(line.seconds * 1e3)} | {line.origin} | | {line.formula} |")
+    return "\n".join([*rows, "", *view.notes]).rstrip() + "\n"
