@@ -3,6 +3,7 @@
 A worker process uses exactly one adapter, in this order: ``probe`` → (``environment``, in the
 parent) → ``start`` → ``load`` → ``Session.run`` many times → ``Session.facts`` → ``close``.
 The harness times each step; an adapter never looks at a clock.
+``probe`` → (``environment``) → ``start`` → ``profile`` is another process, whose times rank nothing.
 
 An adapter owes:
 
@@ -21,16 +22,18 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from runtimes.errors import UnsupportedError
 from runtimes.installed import Probe, probe_distributions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from runtimes.options import Option, Value
+    from runtimes.profiled_nodes import Profile
 
     Array = NDArray[np.generic]
 
@@ -110,6 +113,7 @@ class Runtime(ABC):
     distributions: ClassVar[tuple[str, ...]]  # PyPI names; the first one's version is the runtime's
     install: ClassVar[str]  # the command that mends a missing one
     options: ClassVar[tuple[Option, ...]]  # must include ``precision``
+    device: ClassVar[str] = "cpu"  # or ``gpu``: whose peaks its times stand beside
 
     def probe(self) -> Probe:
         """Whether it can run here, without importing it."""
@@ -134,3 +138,22 @@ class Runtime(ABC):
     @abstractmethod
     def load(self, request: Request) -> list[Session]:
         """Exactly ``request.sessions`` sessions, ready to run."""
+
+    def profile(
+        self, request: Request, feeds: Sequence[dict[str, Array]], calls: int, clock: Callable[[], int]
+    ) -> Profile:
+        """What each node takes, by the engine's own profiler; for an engine that has one.
+
+        Nothing else is loaded in the process. The model is loaded as ``load`` would, with the profiler on.
+
+        Args:
+            request: for one session.
+            feeds: inputs to call it with in turn, at least one.
+            calls: how many calls to keep, after some to warm up; a profiler that decides itself may differ.
+            clock: nanoseconds, monotonic; for an engine that says when a node begins and ends, but not what time it is.
+
+        Raises:
+            UnsupportedError: it has none, or none whose times mean something.
+            EngineError: it failed.
+        """
+        raise UnsupportedError(f"{self.title} has no profiler that tells what each node takes")

@@ -19,9 +19,10 @@ from runtimes.installed import Probe
 from runtimes.options import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runtimes.base import Array
+    from runtimes.profiled_nodes import Profile
 
 VERSION = "1"
 MODES = {
@@ -78,6 +79,23 @@ class Fake(Runtime):
         except Exception as error:  # as in every adapter, a foreign failure becomes a row
             raise engine_error(f"fake could not load {request.model.name}", error) from error
         return [FakeSession(evaluator, request, index) for index in range(request.sessions)]
+
+    def profile(
+        self, request: Request, feeds: Sequence[dict[str, Array]], calls: int, clock: Callable[[], int]
+    ) -> Profile:
+        """Its planned latency, dealt out evenly to the nodes that depend on an input."""
+        from runtimes.graph_nodes import read_graph
+        from runtimes.profiled_nodes import Profile, ProfiledNode
+
+        graph = read_graph(request.model)
+        planned_ns = float(request.options["latency_us"]) * 1e3
+        each_ns = planned_ns / max(len(graph.live), 1)
+        nodes = tuple(
+            ProfiledNode(node.key, node.operator, each_ns, 1.0, (node.key,))
+            for node in graph.nodes
+            if node.key in graph.live
+        )
+        return Profile(calls, planned_ns, nodes, ("The fake engine deals its planned latency out evenly.",))
 
 
 class FakeSession(Session):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtimes.base import Facts, Request, Runtime, Session
@@ -10,9 +13,12 @@ from runtimes.errors import engine_error
 from runtimes.options import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runtimes.base import Array
+    from runtimes.openvino_nodes import Counter as Reading
+    from runtimes.openvino_nodes import Op
+    from runtimes.profiled_nodes import Profile
 
 # Asked for nothing, OpenVINO computes in bf16 wherever the chip has instructions for it, so the
 # hint is always sent. ``default`` sends none, for those who want to see that.
@@ -49,6 +55,43 @@ class OpenVinoCpu(Runtime):
         del openvino
 
     def load(self, request: Request) -> list[Session]:
+        try:
+            _, compiled = self._compile(request, {})
+            return [OpenVinoSession(compiled, request) for _ in range(request.sessions)]
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"openvino could not load {request.model.name}", error) from error
+
+    def profile(
+        self, request: Request, feeds: Sequence[dict[str, Array]], calls: int, clock: Callable[[], int]
+    ) -> Profile:
+        """Its performance counters, and the names that the compiled model kept of the imported one."""
+        from runtimes import openvino_nodes
+        from runtimes.graph_nodes import named_model
+        from runtimes.profiled_nodes import WARMUP_CALLS
+
+        try:
+            with tempfile.TemporaryDirectory(prefix="rtfloor-profile-") as folder:
+                path, graph = named_model(request.model, Path(folder))
+                model, compiled = self._compile(replace(request, model=path), {"PERF_COUNT": True})
+            infer_request = compiled.create_infer_request()
+            latencies_ns = []
+            before: list[Reading] = []
+            for number in range(WARMUP_CALLS + calls):
+                if number == WARMUP_CALLS:
+                    before = _readings(infer_request)
+                # By position, because a port can carry several names.
+                given = feeds[number % len(feeds)]
+                infer_request.infer({index: given[item.name] for index, item in enumerate(request.inputs)})
+                latencies_ns.append(infer_request.latency * 1e6)
+            originals = openvino_nodes.stand_for(graph, _ops(model), _ops(compiled.get_runtime_model()))
+            after = _readings(infer_request)
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"openvino could not profile {request.model.name}", error) from error
+        counted = (WARMUP_CALLS, WARMUP_CALLS + calls)
+        return openvino_nodes.read_counters(before, after, counted, latencies_ns[WARMUP_CALLS:], originals)
+
+    def _compile(self, request: Request, more: dict[str, Any]) -> tuple[Any, Any]:
+        """The model as it was imported, and compiled."""
         import openvino as ov
 
         given = request.options
@@ -61,16 +104,12 @@ class OpenVinoCpu(Runtime):
         }
         if given["precision"] != "default":
             settings["INFERENCE_PRECISION_HINT"] = PRECISIONS[str(given["precision"])]
-        try:
-            core = ov.Core()
-            model = core.read_model(str(request.model))
-            # A file may have left sizes open where fixing them would have broken it.
-            if any(port.partial_shape.is_dynamic for port in model.inputs):
-                model.reshape({index: list(item.shape) for index, item in enumerate(request.inputs)})
-            compiled = core.compile_model(model, "CPU", settings)
-            return [OpenVinoSession(compiled, request) for _ in range(request.sessions)]
-        except Exception as error:  # every failure of a foreign library becomes a row
-            raise engine_error(f"openvino could not load {request.model.name}", error) from error
+        core = ov.Core()
+        model = core.read_model(str(request.model))
+        # A file may have left sizes open where fixing them would have broken it.
+        if any(port.partial_shape.is_dynamic for port in model.inputs):
+            model.reshape({index: list(item.shape) for index, item in enumerate(request.inputs)})
+        return model, core.compile_model(model, "CPU", settings | more)
 
 
 class OpenVinoSession(Session):
@@ -125,3 +164,29 @@ def _precision(layers: Counter[tuple[str, str]]) -> str:
 
 def _text(value: Any) -> str:
     return str(value.astype(str)) if hasattr(value, "astype") else str(value)
+
+
+def _readings(infer_request: Any) -> list[Reading]:
+    """The counters of the nodes that ran."""
+    from runtimes.openvino_nodes import Counter as Reading
+
+    return [
+        Reading(line.node_name, line.node_type, line.exec_type, line.real_time.total_seconds() * 1e6)
+        for line in infer_request.profiling_info
+        if line.status.name == "EXECUTED"
+    ]
+
+
+def _ops(model: Any) -> list[Op]:
+    """A model's operations as plain values, sources first."""
+    from runtimes.openvino_nodes import Op
+
+    ops = []
+    for op in model.get_ordered_ops():
+        info = op.get_rt_info()
+        layers = _text(info["originalLayersNames"]) if "originalLayersNames" in info else ""
+        kind = _text(info["layerType"]) if "layerType" in info else ""
+        tensors = tuple(name for port in op.outputs() for name in port.get_names())
+        sources = tuple(port.get_source_output().get_node().get_friendly_name() for port in op.inputs())
+        ops.append(Op(op.get_friendly_name(), tensors, sources, tuple(filter(None, layers.split(","))), kind))
+    return ops

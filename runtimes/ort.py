@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from runtimes.base import Facts, Request, Runtime, Session
@@ -9,9 +12,10 @@ from runtimes.errors import engine_error
 from runtimes.options import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runtimes.base import Array
+    from runtimes.profiled_nodes import Profile
 
 LEVELS = {
     "disable": "ORT_DISABLE_ALL",
@@ -58,6 +62,38 @@ class OrtCpu(Runtime):
             ]
         except Exception as error:  # every failure of a foreign library becomes a row
             raise engine_error(f"onnxruntime could not load {request.model.name}", error) from error
+
+    def profile(
+        self, request: Request, feeds: Sequence[dict[str, Array]], calls: int, clock: Callable[[], int]
+    ) -> Profile:
+        """Its trace, and the rewritten graph, which says what a node of the trace stands for."""
+        import onnx
+        import onnxruntime as ort
+
+        from runtimes import ort_nodes
+        from runtimes.graph_nodes import named_model
+        from runtimes.profiled_nodes import WARMUP_CALLS
+
+        with tempfile.TemporaryDirectory(prefix="rtfloor-profile-") as folder:
+            try:
+                model, graph = named_model(request.model, Path(folder))
+                settings, rewritten = self._settings(request), Path(folder) / "rewritten.onnx"
+                settings.optimized_model_filepath = str(rewritten)
+                # Weights would count against the 2 GiB that a file may have, and nobody reads them.
+                settings.add_session_config_entry(
+                    "session.optimized_model_external_initializers_file_name", "weights.bin"
+                )
+                settings.enable_profiling = True
+                settings.profile_file_prefix = str(Path(folder) / "trace")
+                session = ort.InferenceSession(str(model), settings, self._providers(request))
+                names = [output.name for output in request.outputs]
+                for number in range(WARMUP_CALLS + ort_nodes.calls_for(graph, calls)):
+                    session.run(names, feeds[number % len(feeds)])
+                events = json.loads(Path(session.end_profiling()).read_text("utf-8"))
+                originals = ort_nodes.stand_for(graph, onnx.load(rewritten, load_external_data=False))
+            except Exception as error:  # every failure of a foreign library becomes a row
+                raise engine_error(f"onnxruntime could not profile {request.model.name}", error) from error
+        return ort_nodes.read_trace(events, WARMUP_CALLS, originals)
 
     def _providers(self, request: Request) -> list[Any]:
         return ["CPUExecutionProvider"]

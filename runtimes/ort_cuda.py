@@ -8,20 +8,24 @@ from __future__ import annotations
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from runtimes.errors import UnavailableError
+from runtimes.errors import UnavailableError, UnsupportedError
 from runtimes.installed import Probe
 from runtimes.nvidia import gpu_names
 from runtimes.options import Option
 from runtimes.ort import OrtCpu
 
 if TYPE_CHECKING:
-    from runtimes.base import Request, Session
+    from collections.abc import Callable, Sequence
+
+    from runtimes.base import Array, Request, Session
+    from runtimes.profiled_nodes import Profile
 
 
 class OrtCuda(OrtCpu):
     """The CUDA provider; falling back to the CPU is an error here, not a slower answer."""
 
     name = "ort-cuda"
+    device = "gpu"
     title = "ONNX Runtime, CUDA"
     distributions = ("onnxruntime-gpu",)
     install = "pip install 'rtfloor[gpu]'  (in an environment without onnxruntime)"
@@ -67,6 +71,15 @@ class OrtCuda(OrtCpu):
                     "CUDA 13 and cuDNN 9 libraries must be findable"
                 )
         return sessions
+
+    def profile(
+        self, request: Request, feeds: Sequence[dict[str, Array]], calls: int, clock: Callable[[], int]
+    ) -> Profile:
+        """Refused: a kernel runs after the node that launched it is over."""
+        raise UnsupportedError(
+            f"{self.title} times the launching of kernels, not the kernels: its trace would show what the GPU "
+            "did not do; a GPU profiler such as Nsight Systems tells"
+        )
 
     def _providers(self, request: Request) -> list[Any]:
         settings = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runtimes.base import Facts, Request, Runtime, Session
@@ -10,9 +11,11 @@ from runtimes.errors import EngineError, engine_error
 from runtimes.options import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runtimes.base import Array
+    from runtimes.profiled_nodes import Profile
+    from runtimes.torch_nodes import Span, Step
 
 
 class TorchCpu(Runtime):
@@ -65,23 +68,44 @@ class TorchCpu(Runtime):
         _set_threads(request)
         return [self._session(request) for _ in range(request.sessions)]
 
-    def _session(self, request: Request) -> Session:
+    def profile(
+        self, request: Request, feeds: Sequence[dict[str, Array]], calls: int, clock: Callable[[], int]
+    ) -> Profile:
+        """PyTorch's profiler, with a label around every step where operators run one by one."""
         import torch
 
-        from runtimes.onnx_torch import load_module
+        from runtimes import torch_nodes
+        from runtimes.profiled_nodes import WARMUP_CALLS
 
+        _set_threads(request)
+        eager = request.options["compiler"] == "eager"
         try:
+            if not eager:
+                import torch._inductor.config as inductor
+
+                # Otherwise the kernels it generates are invisible to the profiler.
+                inductor.cpp.enable_kernel_profile = True
+            module, call = _module(request)
+            steps = _label(module, request) if eager else []
+            names = [tensor.name for tensor in request.inputs]
+            given = [[torch.from_numpy(_writable(feed[name])) for name in names] for feed in feeds]
             with torch.inference_mode():
-                module = load_module(request.model).eval()
-                call: Any = module
-                if request.options["compiler"] == "inductor":
-                    call = torch.compile(module, fullgraph=True, dynamic=False)
-                    # Compilation happens at the first call, and it belongs to loading.
-                    with warnings.catch_warnings():
-                        # Inductor's own imports use what PyTorch deprecates.
-                        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.")
-                        call(*(torch.zeros(t.shape, dtype=getattr(torch, t.dtype)) for t in request.inputs))
-            return TorchSession(module, call, request)
+                for number in range(WARMUP_CALLS):
+                    call(*given[number % len(given)])
+                with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+                    for number in range(calls):
+                        with torch.profiler.record_function(torch_nodes.CALL):
+                            call(*given[number % len(given)])
+            spans = [_span(event) for event in profiler.events() if event.name == torch_nodes.CALL]
+            return torch_nodes.read_steps(spans, steps) if eager else torch_nodes.read_compiled(spans)
+        except EngineError:
+            raise
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"torch could not profile {request.model.name}", error) from error
+
+    def _session(self, request: Request) -> Session:
+        try:
+            return TorchSession(*_module(request), request)
         except EngineError:
             raise
         except Exception as error:  # every failure of a foreign library becomes a row
@@ -125,6 +149,53 @@ class TorchSession(Session):
     def close(self) -> None:
         """Let go of the module."""
         self._call = None
+
+
+def _module(request: Request) -> tuple[Any, Any]:
+    """The graph as a module, and what to call: the module, or what inductor made of it."""
+    import torch
+
+    from runtimes.onnx_torch import load_module
+
+    with torch.inference_mode():
+        module = load_module(request.model).eval()
+        if request.options["compiler"] == "eager":
+            return module, module
+        call = torch.compile(module, fullgraph=True, dynamic=False)
+        # Compilation happens at the first call, and it belongs to loading.
+        with warnings.catch_warnings():
+            # Inductor's own imports use what PyTorch deprecates.
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.")
+            call(*(torch.zeros(t.shape, dtype=getattr(torch, t.dtype)) for t in request.inputs))
+        return module, call
+
+
+def _label(module: Any, request: Request) -> list[Step]:
+    """Put a label around every step of the module; returns the steps by the numbers in the labels."""
+    import torch
+
+    from runtimes.graph_nodes import read_graph
+    from runtimes.torch_nodes import STEP, Step
+
+    def labelled(function: Callable[..., Any], label: str) -> Callable[..., Any]:
+        def run(*tensors: Any) -> Any:
+            with torch.profiler.record_function(label):
+                return function(*tensors)
+
+        return run
+
+    graph = read_graph(request.model)
+    keys = [next(graph.key_of(name) or name for name in step.outputs if name) for step in module.steps]
+    module.steps = [
+        replace(step, function=labelled(step.function, f"{STEP}{number}")) for number, step in enumerate(module.steps)
+    ]
+    return [Step(key, graph.by_key[key].operator, (key,)) for key in keys]
+
+
+def _span(event: Any) -> Span:
+    from runtimes.torch_nodes import Span
+
+    return Span(event.name, event.time_range.elapsed_us(), [_span(child) for child in event.cpu_children])
 
 
 def _set_threads(request: Request) -> None:

@@ -16,9 +16,10 @@ from runtimes.errors import EngineError, UnavailableError, engine_error
 from runtimes.options import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runtimes.base import Array
+    from runtimes.profiled_nodes import Profile
 
 # Part of every cache key: raise it when the steps of the compilation change.
 RECIPE = 1
@@ -79,6 +80,33 @@ class TvmCpu(Runtime):
             ]
         except Exception as error:  # every failure of a foreign library becomes a row
             raise engine_error(f"tvm could not load {artefact.name}", error) from error
+
+    def profile(
+        self, request: Request, feeds: Sequence[dict[str, Array]], calls: int, clock: Callable[[], int]
+    ) -> Profile:
+        """The hooks of a virtual machine, between which the harness's clock runs."""
+        import tvm
+        from tvm import relax
+
+        from runtimes.profiled_nodes import WARMUP_CALLS
+        from runtimes.tvm_nodes import Recorder
+
+        self.build(request)
+        recorder = Recorder(clock)
+        try:
+            machine = relax.VirtualMachine(tvm.runtime.load_module(str(self._artefact(request))), tvm.cpu())
+            main = machine["main"]
+            machine.set_instrument(recorder.hook)
+            tensors = _tensors(request)
+            for number in range(WARMUP_CALLS + calls):
+                for name, tensor in tensors:
+                    tensor.copyfrom(feeds[number % len(feeds)][name])
+                recorder.begin()
+                main(*(tensor for _, tensor in tensors))
+                recorder.end()
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"tvm could not profile {request.model.name}", error) from error
+        return recorder.profile(WARMUP_CALLS)
 
     def _target(self, request: Request) -> Any:
         import tvm
@@ -151,13 +179,8 @@ class TvmSession(Session):
     """One virtual machine and its input tensors."""
 
     def __init__(self, machine: Any, request: Request, artefact: Path, target: str) -> None:
-        import tvm
-
         self._main = machine["main"]
-        # Given by position: the frontend renames inputs that are no identifiers.
-        self._inputs = [
-            (tensor.name, tvm.runtime.empty(tensor.shape, tensor.dtype, tvm.cpu())) for tensor in request.inputs
-        ]
+        self._inputs = _tensors(request)
         self._artefact = artefact
         self._target = target
         self._precision = request.precision
@@ -191,6 +214,13 @@ class TvmSession(Session):
         """Let go of the machine and its tensors."""
         self._main = None
         self._inputs = []
+
+
+def _tensors(request: Request) -> list[tuple[str, Any]]:
+    """Memory for each input; given by position, because the frontend renames inputs that are no identifiers."""
+    import tvm
+
+    return [(item.name, tvm.runtime.empty(item.shape, item.dtype, tvm.cpu())) for item in request.inputs]
 
 
 def _seal(artefact: Path) -> Path:

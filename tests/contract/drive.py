@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ class Case:
         )
         self.model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
         onnx.checker.check_model(self.model, full_check=True)
+
+    def signature(self) -> tuple[Tensor, ...]:
+        """Its inputs."""
+        return tuple(Tensor(k, v.shape, str(v.dtype)) for k, v in self.inputs.items())
 
     def feeds(self, turn: int) -> dict[str, Array]:
         """Inputs of one turn: floats scaled, integers and booleans as they are."""
@@ -131,14 +136,18 @@ class Driver:
     def __init__(self, name: str, folder: Path) -> None:
         self.adapter: Runtime = registry.get(name)
         self.name, self.folder = name, folder
-        self.options = resolve(name, self.adapter.options, {"latency_us": 0.0} if name == "fake" else {})
+        self.options = resolve(name, self.adapter.options, {"latency_us": 20.0} if name == "fake" else {})
+
+    def write(self, case: Case) -> Path:
+        """Write the case's model."""
+        path = self.folder / f"{case.name}.onnx"
+        onnx.save(case.model, str(path))
+        return path
 
     def load(self, case: Case, sessions: int = 1) -> list[Session]:
         """Write the case's model and load it."""
-        path = self.folder / f"{case.name}.onnx"
-        onnx.save(case.model, str(path))
-        inputs = tuple(Tensor(k, v.shape, str(v.dtype)) for k, v in case.inputs.items())
-        return self.adapter.load(self.request(path, inputs, tuple(case.outputs.values()), sessions))
+        path = self.write(case)
+        return self.adapter.load(self.request(path, case.signature(), tuple(case.outputs.values()), sessions))
 
     def request(self, path: Path, inputs: Any, outputs: Any, sessions: int = 1) -> Request:
         """A request for one thread per session."""
@@ -181,6 +190,30 @@ def together(driver: Driver, case: Case) -> dict[str, Any]:
     for thread in threads:
         thread.join()
     return {"sessions": len(sessions), "calls": len(errors), "error": max(errors)}
+
+
+def profiled(driver: Driver) -> dict[str, Any]:
+    """What the adapter's profiler says of a model whose nodes have no names."""
+    # Large enough for profilers that count whole microseconds.
+    generator = np.random.default_rng(5)
+    x, w = (generator.standard_normal(shape).astype(np.float32) for shape in ((1, 16, 64, 64), (32, 16, 3, 3)))
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["y"]),
+    ]
+    case = Case("profiled", nodes, {"x": x}, {"y": ((1, 32, 64, 64), "float32")}, {"w": w})
+    path = driver.write(case)
+    request = driver.request(path, case.signature(), tuple(case.outputs.values()))
+    try:
+        found = driver.adapter.profile(request, [case.feeds(0), case.feeds(1)], 20, time.perf_counter_ns)
+    except UnsupportedError as error:
+        return {"unsupported": str(error)}
+    return {
+        "calls": found.calls,
+        "call_ns": found.call_ns,
+        "nodes": [[node.name, node.operator, node.ns, node.count, list(node.originals)] for node in found.nodes],
+        "notes": list(found.notes),
+    }
 
 
 def refusals(driver: Driver) -> dict[str, str]:
@@ -236,6 +269,7 @@ def main() -> None:
             seen["cases"][case.name] = {"raised": f"{type(error).__name__}: {error}"}
     seen["together"] = together(driver, cases()[1])
     seen["refusals"] = refusals(driver)
+    seen["profile"] = profiled(driver)
     print(json.dumps(seen))
 
 

@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("drive.py")
 # What an engine says it cannot do, stated here so that losing one more of these is noticed.
 KNOWN_GAPS: dict[str, set[str]] = {"tvm": {"gru", "lstm"}}
+# Those whose profilers do not tell what their kernels stand for, and those that have none.
+SILENT = {"tvm"}
+NO_PROFILER = {"ort-cuda"}
 VENDORS = ("onnxruntime", "openvino", "tract", "tvm", "torch", "tensorrt", "numpy", "onnx")
 CASES = ("identity", "conv", "depthwise", "norm", "several", "integers", "boolean", "gru", "lstm")
 
@@ -79,6 +82,23 @@ def test_two_sessions_answer_side_by_side(name: str) -> None:
     assert found["sessions"] == 2
     assert found["calls"] == 60
     assert found["error"] < 1e-4
+
+
+def test_what_a_profiler_says_of_nodes_can_be_relied_on(name: str) -> None:
+    # Otherwise shares would add up to more than a call, or a node would be blamed for another's time.
+    found = seen(name)["profile"]
+    assert ("unsupported" in found) == (name in NO_PROFILER), found
+    if name in NO_PROFILER:
+        pytest.skip(found["unsupported"])
+    assert found["calls"] >= 10
+    assert found["nodes"]
+    assert all(ns >= 0 and count > 0 and name and operator for name, operator, ns, count, _ in found["nodes"])
+    # Counting a node twice would about double the sum; readings in whole microseconds may exceed it a little.
+    assert 0 < sum(node[2] for node in found["nodes"]) < 1.5 * found["call_ns"]
+    assert found["notes"]
+    # The nodes have no names of their own: the first output of each stands for it.
+    claimed = {original for node in found["nodes"] for original in node[4]}
+    assert claimed == (set() if name in SILENT else {"c", "y"})
 
 
 @pytest.mark.parametrize("model", ["broken", "strange"])
