@@ -11,17 +11,25 @@ NOTHING_AVAILABLE = 4
 
 @nox.session(name="bench-cpu")
 def bench_cpu(session: nox.Session) -> None:
-    """Measure every CPU runtime here; flags after -- go to 'rtfloor run', such as --profile smoke."""
+    """Measure every CPU runtime here and write a report; flags after -- go to 'rtfloor run', such as --profile smoke."""
     session.install("-e", ".[cpu,surgery]")
-    session.run("rtfloor", "run", "cpu", *session.posargs)
+    session.run("rtfloor", "run", "cpu", "--report", *session.posargs)
 
 
 @nox.session(name="bench-gpu")
 def bench_gpu(session: nox.Session) -> None:
     """Measure every GPU runtime here; without a GPU, say so and skip."""
     session.install("-e", ".[gpu]")
-    session.run("rtfloor", "run", "gpu", *session.posargs, success_codes=[0, NOTHING_AVAILABLE])
+    session.run("rtfloor", "run", "gpu", "--report", *session.posargs, success_codes=[0, NOTHING_AVAILABLE])
     session.log("a row that says UNAVAILABLE is a skip, not a result")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write the report of the newest run; names of runs and flags after -- go to 'rtfloor report'."""
+    # Nothing is measured, so no runtime is needed.
+    session.install("-e", ".")
+    session.run("rtfloor", "report", *session.posargs)
 
 
 @nox.session

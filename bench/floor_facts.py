@@ -53,8 +53,8 @@ def peaks_facts(
         concerned = [cell for cell in cells if _device(cell.runtime) == device]
         if not concerned:
             continue
-        peaks = measure(concerned, spawn, say)
         earlier = _earlier(before, device)
+        peaks = measure(concerned, spawn, say, earlier)
         if isinstance(peaks, str):
             reasons[device] = peaks
             peaks = earlier or peaks
@@ -65,7 +65,7 @@ def peaks_facts(
     return found | {"reasons": reasons} if found or reasons else {}
 
 
-def _cpu(cells: Sequence[Cell], spawn: Spawn, say: Callable[[str], None]) -> Peaks | str:
+def _cpu(cells: Sequence[Cell], spawn: Spawn, say: Callable[[str], None], _: Peaks | None) -> Peaks | str:
     from bench.peaks import host_peaks
 
     # The whole budget, and half of it where left and right run side by side.
@@ -73,10 +73,11 @@ def _cpu(cells: Sequence[Cell], spawn: Spawn, say: Callable[[str], None]) -> Pea
     return host_peaks(spawn, threads, quick=True, say=say)
 
 
-def _gpu(_: Sequence[Cell], spawn: Spawn, say: Callable[[str], None]) -> Peaks | str:
+def _gpu(_: Sequence[Cell], spawn: Spawn, say: Callable[[str], None], earlier: Peaks | None) -> Peaks | str:
     from bench.peaks_cuda import gpu_peaks
 
-    return gpu_peaks(spawn, say=say)
+    # A GPU is seldom shared, and its peaks take a while: what an earlier run knows will do after the rounds.
+    return gpu_peaks(spawn, say=say, quick=earlier is not None)
 
 
 def _device(runtime: str) -> str:

@@ -26,9 +26,12 @@ TASKS = {
     "batch": "bench.tasks.batch",
     "build": "bench.tasks.build",
     "measure": "bench.tasks.measure",
+    "nodes": "bench.tasks.nodes",
     "quality": "bench.tasks.quality",
     "surgery": "bench.tasks.surgery",
+    "peaks_cuda": "bench.tasks.peaks_cuda",
     "steady": "bench.tasks.steady",
+    "peaks": "bench.tasks.peaks",
 }
 PR_SET_PDEATHSIG = 1
 

@@ -26,7 +26,8 @@ class Arithmetic:
     """The most operations in a second with one instruction set.
 
     Attributes:
-        precision: ``fp64``, ``fp32``, ``fp16``, ``bf16``, ``int8``: of the factors; ``isa`` says how they are summed.
+        precision: ``fp64``, ``fp32``, ``tf32``, ``fp16``, ``bf16``, ``fp8`` or ``int8``: of the factors; ``isa`` says
+            how they are summed.
         isa: the instructions, such as ``avx512f`` or ``tensor core, fp16 sum``.
         threads: that ran at once; 0 where the whole device is meant.
         flops_per_s: operations, a multiply-add being two; the best of all repeats.
@@ -64,7 +65,7 @@ class Bandwidth:
     """The most bytes in a second from or to one level.
 
     Attributes:
-        level: name of the level.
+        level: name of the level, or ``PCIe`` for the bus between a GPU and its host.
         kind: ``read``, ``write`` or ``copy`` (bytes read and bytes written both count).
         threads: that ran at once; 0 where the whole device is meant.
         bytes_per_s: of all threads together; the best of all repeats.
@@ -88,7 +89,8 @@ class Call:
     """What it costs to call something that computes next to nothing.
 
     Attributes:
-        what: a runtime's name, ``launch`` (of one kernel on a GPU) or ``graph launch`` (of a captured graph).
+        what: a runtime's name; or on a GPU ``launch`` (of one kernel), ``graph launch`` (of a captured graph), ``graph
+            node``, either with ``and wait``, or ``small copy to device`` and ``small copy from device``.
         version: the runtime's, or None.
         seconds: per call; the median.
         origin, source: as in :class:`Arithmetic`.

@@ -37,7 +37,9 @@ Examples:
 @click.option("--precision", "precisions", multiple=True, help="Arithmetic, such as fp32 or fp16; repeatable.")
 @click.option("--shape", "shapes", multiple=True, metavar="INPUT=1,2,3", help="Sizes of a dynamic input of a file.")
 @click.option("--audio-seconds", type=float, default=None, help="Audio answered for by one call of a file, seconds.")
-@click.option("--out", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write .png, .svg, .md or .json.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write .png, .svg, .md or .json."
+)
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
 @results_flag
 @json_flag

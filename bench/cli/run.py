@@ -49,6 +49,7 @@ Exit codes: 0 measured; 1 nothing was right; 2 bad input; 4 no chosen runtime ca
     show_default=True,
     help="Measure what the machine could do at most, and where the time of a call goes.",
 )
+@click.option("--report", is_flag=True, help="Write the run's report as well, as 'rtfloor report' does.")
 @click.pass_context
 def run(
     context: click.Context,
@@ -62,6 +63,7 @@ def run(
     memory_limit: str | None,
     seed: int | None,
     floor: bool,
+    report: bool,
     **flags: Any,
 ) -> int:
     """Measure a SUITE, or one --model, and show the table.
@@ -95,11 +97,16 @@ def run(
     from bench.cli.show import present
 
     present(outcome.path, as_json=as_json)
+    if report:
+        from bench.cli.report import default_folder, write
+
+        page = write([outcome.path], default_folder(results) / outcome.path.stem)[0]
+        click.echo(f"report: {page}", err=as_json)
     return outcome.code
 
 
 def _changed(context: click.Context) -> bool:
-    own = {"results", "as_json", "resume", "budget_s", "timeout", "memory_limit", "floor"}
+    own = {"results", "as_json", "resume", "budget_s", "timeout", "memory_limit", "floor", "report"}
     given = click.core.ParameterSource.COMMANDLINE
     return any(name not in own and context.get_parameter_source(name) == given for name in context.params)
 

@@ -78,6 +78,7 @@ def present(path: Path, *, as_json: bool) -> None:
     from reports import work
     from reports.answer import answer, headline
     from reports.table import tables
+    from results.floors import Floors
     from results.noise import noise
     from results.summary import summarise
 
@@ -94,6 +95,7 @@ def present(path: Path, *, as_json: bool) -> None:
     rows = work.work_rows(summaries)
     if rows:
         console.print(work.table(rows))
-    for line in [*answer(summaries), *work.inversions(rows)]:
+    floors = Floors(facts) if facts.get("peaks") else None
+    for line in [*answer(summaries, floors), *work.inversions(rows)]:
         console.print(line, markup=False)
     console.print(f"run file: {path}  (again: rtfloor show {path})", markup=False, soft_wrap=True)
