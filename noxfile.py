@@ -11,7 +11,7 @@ NOTHING_AVAILABLE = 4
 
 @nox.session(name="bench-cpu")
 def bench_cpu(session: nox.Session) -> None:
-    """Measure every CPU runtime here and write a report; flags after -- go to 'rtfloor run', such as --profile smoke."""
+    """Measure every CPU runtime here, and report; flags after -- go to 'rtfloor run', such as --profile smoke."""
     session.install("-e", ".[cpu,surgery]")
     session.run("rtfloor", "run", "cpu", "--report", *session.posargs)
 

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from results.floors import Floors
 from results.noise import noise
 from results.summary import CellSummary, summarise
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from results.record import Record
     from results.runfile import RunFile
 
 # Fields of a cell's specification that stand beside its figures.
@@ -24,13 +28,20 @@ def document(run: RunFile) -> dict[str, Any]:
     """Everything about a run, JSON values; null where there is no honest value.
 
     Keys: ``run`` (path), ``status``, ``title``, ``profile``, ``created``, ``command``, ``host``,
-    ``noise``, ``warnings``, ``cells``. The cells' keys are explained in ``docs/json.md``.
+    ``noise``, ``warnings``, ``peaks``, ``node_times``, ``cells``. Everything is explained in ``docs/json.md``.
     """
     facts = run.facts()
     records = list(run.records())
-    cells = summarise(run.cells(), records)
+    return document_of(str(run.path), facts, summarise(run.cells(), records), records)
+
+
+def document_of(
+    path: str, facts: Mapping[str, Any], cells: Sequence[CellSummary], records: Sequence[Record]
+) -> dict[str, Any]:
+    """The same from what was read and summarised before."""
+    floors = Floors(facts)
     entry = {
-        "run": str(run.path),
+        "run": path,
         "status": facts.get("status"),
         "ended_by": facts.get("ended_by"),
         "title": facts.get("plan", {}).get("title"),
@@ -45,11 +56,32 @@ def document(run: RunFile) -> dict[str, Any]:
         "environment": facts.get("environment"),
         "noise": asdict(noise(records)),
         "warnings": facts.get("warnings", []),
+        "peaks": {device: facts.get("peaks", {}).get(device) for device in ("cpu", "gpu")},
+        "node_times": facts.get("node_times", {}),
     }
-    return {key: finite(value) for key, value in entry.items()} | {"cells": [cell_entry(cell) for cell in cells]}
+    found = [cell_entry(cell, floors) for cell in cells]
+    return {key: finite(value) for key, value in entry.items()} | {"cells": found}
 
 
-def cell_entry(cell: CellSummary) -> dict[str, Any]:
+def floor_entry(cell: CellSummary, floors: Floors) -> dict[str, Any]:
+    """A cell's lines and its distance from the floor, or why there are none."""
+    lines = floors.of(cell) if cell.p50_ms is not None else None
+    if lines is None or cell.p50_ms is None:
+        return {"floor": None, "floor_unknown": floors.why_not(cell)}
+    found = {
+        "floor_ms": lines.floor_s * 1e3,
+        "ideal_fusion_ms": None if lines.ideal_s is None else lines.ideal_s * 1e3,
+        "no_fusion_ms": None if lines.none_s is None else lines.none_s * 1e3,
+        "gap": lines.gap(cell.p50_ms * 1e-3),
+        "limit": lines.limit,
+        "precision": lines.precision,
+        "not_counted": list(lines.unknown),
+        "origin": "derived",
+    }
+    return {"floor": found, "floor_unknown": None}
+
+
+def cell_entry(cell: CellSummary, floors: Floors) -> dict[str, Any]:
     """One cell as JSON values."""
     entry: dict[str, Any] = {"cell": cell.cell}
     entry |= {key: cell.spec.get(key) for key in SPEC_KEYS}
@@ -61,6 +93,7 @@ def cell_entry(cell: CellSummary) -> dict[str, Any]:
     entry["oracle"] = cell.spec.get("oracle_origin") or None
     entry["build"] = cell.spec.get("build") or None
     entry["audio"] = cell.spec.get("audio")
+    entry |= floor_entry(cell, floors)
     entry["process_p50_ms"] = {number: median * 1e-6 for number, median in cell.medians_ns.items()}
     return {key: finite(value) for key, value in entry.items()}
 

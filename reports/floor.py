@@ -27,6 +27,10 @@ KINDS = {
 }
 
 
+# Where the peaks behind a line are from -> in words. A line itself is always derived.
+BASES = {"measured": "measured peaks", "derived": "a datasheet"}
+
+
 @dataclass(frozen=True)
 class Bar:
     """One time.
@@ -65,7 +69,7 @@ class Line:
         kind: a key of :data:`KINDS`.
         seconds: per call.
         precision, threads: that it holds for; 0 threads for a whole device.
-        origin: ``measured`` or ``derived``.
+        basis: whose peaks it is derived from: ``measured peaks`` or ``a datasheet``.
         limit: what makes a floor as high as it is.
         formula: how it came about, in words and numbers.
     """
@@ -74,7 +78,7 @@ class Line:
     seconds: float
     precision: str
     threads: int
-    origin: str
+    basis: str
     limit: str = ""
     formula: str = ""
 
@@ -126,7 +130,7 @@ class FloorView:
         text = (
             f"{best.label}: {words.milliseconds(best.seconds * 1e3)} ({best.origin}) is "
             f"{words.digits(best.gap)} × the floor of {words.milliseconds((best.floor_s or 0) * 1e3)} "
-            f"({best.precision}, {floors[0].origin})"
+            f"({best.precision}, derived from {floors[0].basis})"
         )
         ideal = next((line for line in self.lines if line.kind == "ideal" and line.precision == best.precision), None)
         if ideal is None:
@@ -163,7 +167,8 @@ def as_lines(found: Lines, peak: str, *, launch_s: float | None = None) -> list[
         )
     else:
         formula = f"{found.compulsory_bytes / 1e6:.4g} MB of weights, inputs and outputs through {found.limit} ({peak})"
-    rows = [Line("floor", found.floor_s, found.precision, found.threads, found.origin, found.limit, formula)]
+    basis = BASES[found.origin]
+    rows = [Line("floor", found.floor_s, found.precision, found.threads, basis, found.limit, formula)]
     if found.ideal_s is not None and found.none_s is not None:
         rows.append(
             Line(
@@ -171,7 +176,7 @@ def as_lines(found: Lines, peak: str, *, launch_s: float | None = None) -> list[
                 found.ideal_s,
                 found.precision,
                 found.threads,
-                found.origin,
+                basis,
                 formula=f"{_groups(found.launches or 0)}, each the longer of its arithmetic and its bytes",
             )
         )
@@ -181,7 +186,7 @@ def as_lines(found: Lines, peak: str, *, launch_s: float | None = None) -> list[
                 found.none_s,
                 found.precision,
                 found.threads,
-                found.origin,
+                basis,
                 formula="the same sum, node by node",
             )
         )
@@ -192,7 +197,7 @@ def as_lines(found: Lines, peak: str, *, launch_s: float | None = None) -> list[
                 launch_s,
                 found.precision,
                 found.threads,
-                "derived",
+                basis,
                 formula=f"{found.launches} kernels, none of them in a captured graph",
             )
         )
@@ -285,7 +290,7 @@ def table(view: FloorView) -> Table:
     made.add_section()
     for line in view.table or view.lines:
         name = f"{line.label} ({line.holds_for})"
-        made.add_row(name, words.milliseconds(line.seconds * 1e3), line.origin, "", line.formula)
+        made.add_row(name, words.milliseconds(line.seconds * 1e3), f"derived from {line.basis}", "", line.formula)
     return made
 
 
@@ -298,5 +303,7 @@ def markdown(view: FloorView) -> str:
         rows.append(f"| {bar.label} | {words.milliseconds(bar.seconds * 1e3)} | {bar.origin} | {gap} | {bar.note} |")
     for line in view.table or view.lines:
         name = f"*{line.label}* ({line.holds_for})"
-        rows.append(f"| {name} | {words.milliseconds(line.seconds * 1e3)} | {line.origin} | | {line.formula} |")
+        rows.append(
+            f"| {name} | {words.milliseconds(line.seconds * 1e3)} | derived from {line.basis} | | {line.formula} |"
+        )
     return "\n".join([*rows, "", *view.notes]).rstrip() + "\n"

@@ -48,7 +48,7 @@ class Lines:
         flops: needed operations, a multiply-add being two.
         compulsory_bytes: weights, inputs and outputs.
         unknown: operators that could not be counted and are taken for free.
-        origin: ``measured`` when every peak behind the floor was measured on the host, else ``derived``.
+        origin: of the peaks: ``measured`` when all that the floor rests on were measured, else ``derived``.
     """
 
     precision: str

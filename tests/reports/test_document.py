@@ -12,6 +12,7 @@ from made import dead, record, spec
 from support import ROOT
 
 from reports.document import cell_entry, document, finite
+from results.floors import Floors
 from results.record import Record
 from results.runfile import RunFile
 from results.summary import CellSummary
@@ -150,6 +151,6 @@ def test_finite_keeps_what_is_fine() -> None:
 
 
 def test_numpy_numbers_become_numbers() -> None:
-    entry = cell_entry(CellSummary("c", spec(), "ok", p50_ms=np.float64(1.5), p99_ms=np.float64(np.nan)))
+    entry = cell_entry(CellSummary("c", spec(), "ok", p50_ms=np.float64(1.5), p99_ms=np.float64(np.nan)), Floors({}))
     assert json.loads(json.dumps(entry, allow_nan=False))["p50_ms"] == 1.5
     assert entry["p99_ms"] is None

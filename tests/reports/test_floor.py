@@ -64,7 +64,9 @@ def test_every_bar_is_compared_with_the_floor_of_its_own_precision() -> None:
     gaps = {bar.label.split()[0]: bar.gap for bar in view.bars}
     assert gaps == {"a": pytest.approx(2.0), "b": pytest.approx(4.0)}
     assert [bar.label.split()[0] for bar in view.bars] == ["b", "a"]
-    assert view.answer().startswith("b 1 raw bf16: 1.00 ms (measured) is 4.00 × the floor of 0.250 ms (bf16, measured)")
+    assert view.answer().startswith(
+        "b 1 raw bf16: 1.00 ms (measured) is 4.00 × the floor of 0.250 ms (bf16, derived from measured peaks)"
+    )
 
 
 def test_lines_of_every_precision_are_in_the_table() -> None:
@@ -84,7 +86,10 @@ def test_what_has_no_floor_is_left_out_and_no_gap_is_made_up() -> None:
 
 def test_a_wish_is_never_the_best() -> None:
     view = FloorView(
-        "m", None, (Bar("real", 2.0, "published", "fp32", 1.0), Bar("wished", 1.5, "published", "fp32", 1.0, estimate=True)), ()
+        "m",
+        None,
+        (Bar("real", 2.0, "published", "fp32", 1.0), Bar("wished", 1.5, "published", "fp32", 1.0, estimate=True)),
+        (),
     )
     assert view.best is not None
     assert view.best.label == "real"
@@ -100,7 +105,7 @@ def test_formulas_say_how_a_floor_came_about() -> None:
     assert ideal.formula.startswith("1 group, ")
     assert none.kind == "none"
     launches = as_lines(found, "A GPU", launch_s=5e-6)[-1]
-    assert (launches.kind, launches.origin, launches.seconds) == ("launch", "derived", 5e-6)
+    assert (launches.kind, launches.basis, launches.seconds) == ("launch", "measured peaks", 5e-6)
 
 
 def drawn(view: FloorView, path: Path) -> str:
@@ -124,16 +129,16 @@ def test_the_chart_says_times_gaps_origins_and_lines(tmp_path: Path) -> None:
 
 
 def test_published_times_and_estimates_are_told_apart(tmp_path: Path) -> None:
-    line = Line("floor", 1.0, "fp32", 8, "derived", "arithmetic")
+    line = Line("floor", 1.0, "fp32", 8, "a datasheet", "arithmetic")
     bars = (Bar("theirs", 12.0, "published", "fp32", 1.0), Bar("wished", 9.0, "published", "fp32", 1.0, estimate=True))
     text = drawn(FloorView("A chip", 0.5, bars, (line,)), tmp_path / "a.svg")
     assert "Hatched: published, outlined: an estimate" in text
-    assert "Lines: derived peaks" in text
+    assert "Lines: derived from a datasheet" in text
     assert "p50 per 500 ms of audio" in text
 
 
 def test_a_chart_without_bars_shows_its_lines(tmp_path: Path) -> None:
-    line = Line("floor", 1.0, "fp32", 8, "derived", "arithmetic")
+    line = Line("floor", 1.0, "fp32", 8, "a datasheet", "arithmetic")
     text = drawn(FloorView("A chip", None, (), (line,)), tmp_path / "a.svg")
     assert "floor, fp32: 1000 ms" in text
 

@@ -1,0 +1,1 @@
+"""The page: one HTML file that opens anywhere, asks nobody for anything, and says the answer first."""
