@@ -66,7 +66,7 @@ class Bandwidth:
 
     Attributes:
         level: name of the level, or ``PCIe`` for the bus between a GPU and its host.
-        kind: ``read``, ``write`` or ``copy`` (bytes read and bytes written both count).
+        kind: ``read``, ``write``, ``copy``, or ``add`` (two read, one written); all bytes count.
         threads: that ran at once; 0 where the whole device is meant.
         bytes_per_s: of all threads together; the best of all repeats.
         median_bytes_per_s: of the repeats; None where nothing was measured.

@@ -8,9 +8,14 @@ import sys
 import click
 
 from bench import __version__
+from bench.cli.audit import audit
 from bench.cli.doctor import doctor
+from bench.cli.floor import floor
 from bench.cli.list_ import list_command
 from bench.cli.models_ import models_command
+from bench.cli.nodes import nodes
+from bench.cli.peaks import peaks
+from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.show import show
 from bench.errors import UserError
@@ -21,6 +26,10 @@ Examples:
   rtfloor run cpu                             every CPU runtime on a stereo streaming model
   rtfloor run --model net.onnx --shape x=1,2,513,48 --frames 48 --hop 512 --sample-rate 44100
   rtfloor show latest                         the newest table again
+  rtfloor report                              the newest run as a page, with charts
+  rtfloor floor --hardware ryzen-7-5800x --out floor.png
+  rtfloor nodes --model rt48                  where the time of a call goes, node by node
+  rtfloor audit --contradictions              published figures that do not add up
 """
 
 
@@ -30,7 +39,7 @@ def cli() -> None:
     """Which inference runtime, with which settings, answers soonest and still right on this machine?"""
 
 
-for command in (doctor, models_command, list_command, run, show):
+for command in (doctor, models_command, list_command, run, show, report, peaks, floor, nodes, audit):
     cli.add_command(command)
 
 

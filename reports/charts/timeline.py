@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports import words
 from reports.charts.canvas import INK, MUTED, RAISED, WARN, figure, heading, style
@@ -95,7 +95,7 @@ def _panel(axes: Axes, cell: CellSummary, records: list[Record], look: Look) -> 
     axes.set_ylabel("ms")
     axes.set_title(label(cell), loc="left", fontsize=9, fontweight="bold", color=INK, pad=3)
     axes.locator_params(axis="y", nbins=3)
-    axes.locator_params(axis="x", nbins=6)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
