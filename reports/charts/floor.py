@@ -25,7 +25,8 @@ LOOKS = {
     "launch": (SERIES[3], (0, (6, 2, 1, 2)), 1.4),
 }
 ROOM_FOR_TEXT = 7.0
-DECADE = (1, 2, 5)
+# Marks within a decade: as many as find room beside each other.
+STEPS, TICKS_MOST = ((1, 2, 5), (1, 3), (1,)), 8
 
 
 def floor_chart(view: FloorView) -> Figure:
@@ -158,4 +159,8 @@ def _tick(seconds: float) -> str:
 
 def _ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    return [step * 10.0**decade for decade in decades for step in DECADE if low <= step * 10.0**decade <= high]
+    for steps in STEPS:
+        ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
+        if len(ticks) <= TICKS_MOST:
+            break
+    return ticks
