@@ -11,7 +11,7 @@ from results.floor import ARITHMETIC
 from results.intervals import MIN_PROCESSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from results.floors import Floors
     from results.noise import Noise
@@ -59,6 +59,9 @@ def _race(title: str, timed: Sequence[CellSummary], floors: Floors | None) -> It
     best = timed[0]
     yield f"{title}: fastest is {_name(best)}"
     yield f"  {_figures(best)}"
+    tail = tail_sentence(timed, _name)
+    if tail:
+        yield f"  {tail}"
     if floors is not None:
         yield f"  {floor_sentence(best, floors)}"
     tied = [cell for cell in timed[1:] if cell.rank == best.rank]
@@ -69,6 +72,28 @@ def _race(title: str, timed: Sequence[CellSummary], floors: Floors | None) -> It
     behind = _best_per_runtime([cell for cell in timed[1:] if cell.rank != best.rank], best)
     if behind:
         yield f"  slower: {'; '.join(behind)}"
+
+
+def tail_sentence(timed: Sequence[CellSummary], name: Callable[[CellSummary], str]) -> str:
+    """Which cell has the lower p99, where that is not the one with the lowest p50; else an empty text.
+
+    Args:
+        timed: cells of one race, the fastest first.
+        name: what a cell is called.
+    """
+    best = timed[0]
+    known = [cell for cell in timed if cell.p99_ms is not None]
+    ahead = min(known, key=lambda cell: cell.p99_ms or 0.0, default=None)
+    if best.p99_ms is None or ahead is None or ahead is best:
+        return ""
+    figures = f"p99 {words.milliseconds(ahead.p99_ms)} against {words.milliseconds(best.p99_ms)}"
+    if ahead.p99_ci_ms is None or best.p99_ci_ms is None:
+        doubt = "no interval for both, so it may be chance"
+    elif ahead.p99_ci_ms[1] < best.p99_ci_ms[0]:
+        doubt = "and their intervals are apart"
+    else:
+        doubt = "but their intervals overlap"
+    return f"at the tail {name(ahead)} is ahead: {figures}, {doubt}"
 
 
 def floor_sentence(cell: CellSummary, floors: Floors) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reports import words
-from reports.answer import P99_SAMPLES
+from reports.answer import P99_SAMPLES, tail_sentence
 from reports.budgets import MET, MISSED, UNKNOWN, Standing, standings
 from reports.charts.ladder import factor
 from reports.page.html import Html, join, tag
@@ -81,6 +81,7 @@ def _card(source: Source, race: Race, cells: list[CellSummary]) -> Html:
         [
             ("how sure", _sure(best, right)),
             ("tail", tail(best)),
+            ("soonest there", tail_sentence(right, name) or None),
             ("real time", _real_time(best)),
             ("behind it", _behind(right)),
             ("floor", floor(source, best)),

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from made import dead, record, spec
 
-from reports.answer import answer, headline
+from reports.answer import answer, headline, tail_sentence
 from results.noise import noise
 from results.record import Record
-from results.summary import summarise
+from results.summary import CellSummary, summarise
 
 MS = 1_000_000
 
@@ -131,3 +131,21 @@ def test_the_headline_says_whether_the_run_is_whole_and_the_machine_was_quiet() 
 
 def test_nothing_at_all_is_no_answer() -> None:
     assert lines({}, []) == []
+
+
+def test_whoever_is_ahead_at_the_tail_is_named_with_how_sure_that_is() -> None:
+    # The lower median with the worse tail is the wrong answer for a plugin, if nobody says so.
+    def cell(runtime: str, p50: float, p99: float | None, interval: tuple[float, float] | None) -> CellSummary:
+        return CellSummary(runtime, spec(runtime=runtime), "ok", p50_ms=p50, p99_ms=p99, p99_ci_ms=interval)
+
+    def said(*cells: CellSummary) -> str:
+        return tail_sentence(cells, lambda cell: cell.cell)
+
+    quick = cell("quick", 1.0, 9.0, (8.0, 10.0))
+    assert said(quick) == said(quick, cell("slow", 2.0, 9.5, None)) == ""
+    assert said(quick, cell("calm", 2.0, 3.0, (2.9, 3.1))).endswith(
+        "3.00 ms against 9.00 ms, and their intervals are apart"
+    )
+    assert said(quick, cell("calm", 2.0, 7.0, (6.0, 8.5))).endswith("but their intervals overlap")
+    assert said(quick, cell("calm", 2.0, 7.0, None)).endswith("so it may be chance")
+    assert said(cell("quick", 1.0, None, None), cell("calm", 2.0, 7.0, None)) == ""
