@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import UserError
 from results.errors import PeaksError
 from results.peaks import Peaks
 from results.summary import summarise
@@ -54,7 +55,11 @@ def peaks_facts(
         if not concerned:
             continue
         earlier = _earlier(before, device)
-        peaks = measure(concerned, spawn, say, earlier)
+        try:
+            peaks = measure(concerned, spawn, say, earlier)
+        except (UserError, PeaksError, OSError) as error:
+            # A run is worth more than its floors.
+            peaks = f"the peaks of this machine could not be measured: {error}"
         if isinstance(peaks, str):
             reasons[device] = peaks
             peaks = earlier or peaks

@@ -13,7 +13,7 @@ from bench.tasks.prepare import card_of, graph_of
 from models.facts import zoo
 from reports.floor import Bar, FloorView, Line, as_lines, best_cells, measured_bar
 from results import published
-from results.floor import Graph, launch_s, lines
+from results.floor import PRECISIONS, Graph, launch_s, lines
 from results.summary import signal as signal_of
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def machine_view(peaks: Peaks, wanted: Wanted, measured: Measured | None) -> Flo
     signal = wanted.signal or (about.signal if ours and about else "mono")
     threads = wanted.threads or ((0,) if peaks.device == "gpu" else (peaks.cores, 1) if peaks.cores > 1 else (1,))
     precisions = wanted.precisions or _precisions(steps, peaks) or ("fp32",)
+    _check(peaks, threads, precisions)
     with tempfile.TemporaryDirectory(prefix="rtfloor-floor-") as folder:
         card, graph = _graph(model, form, Path(folder))
     found = {
@@ -136,6 +137,16 @@ def _graph(model: str | ModelSpec, form: str, folder: Path) -> tuple[Card, Graph
     return card, graph
 
 
+def _check(peaks: Peaks, threads: Sequence[int], precisions: Sequence[str]) -> None:
+    for precision in precisions:
+        if not set(precision.split("+")) <= set(PRECISIONS):
+            raise UserError(f"there is no precision {precision!r}; there are {', '.join(PRECISIONS)}")
+    most = max([peaks.cores, int(peaks.facts.get("threads") or 0), *(row.threads for row in peaks.arithmetic)])
+    for count in threads if peaks.device == "cpu" else ():
+        if count > most:
+            raise UserError(f"{peaks.title} runs {most} threads at once, and {count} were asked for; see --threads")
+
+
 def _lines(graph: Graph, peaks: Peaks, precision: str, threads: int, signals: int) -> Lines:
     found = lines(graph, peaks, precision, threads, signals=signals)
     if found is None:
@@ -166,7 +177,7 @@ def _bar(step: Step, peaks: Peaks, found: Mapping[tuple[str, int], Lines]) -> Ba
     return Bar(
         step.label,
         step.seconds,
-        "published",
+        step.origin,
         step.precision,
         here.floor_s if here is not None and step.hardware == peaks.name else None,
         # The source itself is cited once, below.

@@ -73,6 +73,7 @@ def cell_bounds(preparer: Preparer, cell: Cell, ready: Ready, peaks: Peaks | str
     if isinstance(peaks, str) or graph is None:
         return []
     stated = str(cell.options.get("precision", "default"))
-    # Left to itself an engine may compute in anything the machine has.
-    ran = "+".join(sorted({row.precision for row in peaks.arithmetic})) if stated == "default" else stated
+    # Left to itself an engine may compute in anything the machine has, and "fp32" may mean the graph's own.
+    every = {row.precision for row in peaks.arithmetic}
+    ran = "+".join(sorted(every if stated == "default" else {stated, str(card["precision"])}))
     return node_bounds(graph, peaks, ran, cell.threads_each)

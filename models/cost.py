@@ -34,7 +34,7 @@ from typing import Any
 import onnx
 
 from models.cost_call import Call, NoRule, Work
-from models.cost_needed import Padding, needed
+from models.cost_needed import Known, Needed, needed
 from models.cost_ops import has_rule, is_view, work
 from models.cost_sizes import scalars, static, tensors
 from models.cost_traffic import Traffic
@@ -135,8 +135,6 @@ class Cost:
         """The totals, as JSON values."""
         return {
             "flops": self.flops,
-            "multiply_adds": self.multiply_adds,
-            "needed_multiply_adds": self.needed_multiply_adds,
             "weight_bytes": self.weight_bytes,
             "activation_bytes": self.activation_bytes,
             "io_bytes": self.io_bytes,
@@ -151,12 +149,14 @@ class Walked:
     Attributes:
         model: with every size that can be found, functions written out in place.
         nodes: one per node of ``model``, in its order.
+        needs: what no engine can leave out of each.
         traffic: which bytes are touched.
         inputs, outputs: names of the graph's own.
     """
 
     model: onnx.ModelProto
     nodes: tuple[NodeCost, ...]
+    needs: tuple[Needed, ...]
     traffic: Traffic
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -189,10 +189,10 @@ def walk(model: onnx.ModelProto) -> Walked:
     model = static(model)
     sizes = tensors(model)
     traffic = Traffic(model, sizes)
-    padding = Padding(model)
+    known = Known(model)
     opset = max((entry.version for entry in model.opset_import if entry.domain in _STANDARD), default=1)
     numbers = scalars(model)
-    nodes = []
+    nodes, needs = [], []
     for node in model.graph.node:
         call = Call(
             node.op_type,
@@ -203,28 +203,33 @@ def walk(model: onnx.ModelProto) -> Walked:
             traffic.origins.keys(),
             numbers,
         )
-        nodes.append(_node(node, call, traffic, padding))
+        cost_, least = _node(node, call, traffic, known)
+        nodes.append(cost_)
+        needs.append(least)
     outputs = tuple(value.name for value in model.graph.output)
     for name in outputs:
         if name in traffic.origins:
             traffic.read_weight(name)
-    return Walked(model, tuple(nodes), traffic, tuple(value.name for value in real_inputs(model)), outputs)
+    return Walked(
+        model, tuple(nodes), tuple(needs), traffic, tuple(value.name for value in real_inputs(model)), outputs
+    )
 
 
-def _node(node: onnx.NodeProto, call: Call, traffic: Traffic, padding: Padding) -> NodeCost:
+def _node(node: onnx.NodeProto, call: Call, traffic: Traffic, known: Known) -> tuple[NodeCost, Needed]:
     standard = node.domain in _STANDARD
     name = node.name or next(iter(node.output), "")
     operator = node.op_type if standard else f"{node.domain}::{node.op_type}"
-    known = standard and has_rule(operator)
-    view = known and is_view(call)
-    if known and traffic.known_before(node, view=view):
-        return NodeCost(name, operator, before=True)
+    ruled = standard and has_rule(operator)
+    view = ruled and is_view(call)
+    if ruled and traffic.known_before(node, view=view):
+        return NodeCost(name, operator, before=True), Needed(0)
     if view:
         traffic.show(node)
-        return NodeCost(name, operator)
-    computed, problem = _counted(call) if known else (Work(), _NO_RULE)
+        return NodeCost(name, operator), Needed(0)
+    computed, problem = _counted(call) if ruled else (Work(), _NO_RULE)
     from_weights, from_others = traffic.read(node)
-    return NodeCost(
+    least = Needed(0) if problem else needed(call, computed, known)
+    counted = NodeCost(
         name,
         operator,
         computed.multiply_adds,
@@ -233,8 +238,9 @@ def _node(node: onnx.NodeProto, call: Call, traffic: Traffic, padding: Padding) 
         from_others,
         traffic.bytes(node.output),
         problem,
-        needed_multiply_adds=computed.multiply_adds if problem else needed(call, computed, padding),
+        needed_multiply_adds=least.multiply_adds,
     )
+    return counted, least
 
 
 def _counted(call: Call) -> tuple[Work, str]:

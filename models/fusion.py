@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from models.cost import NodeCost, Walked, walk
+from models.cost_compulsory import Compulsory
 from models.cost_table import MOVES
+from models.prune import pruned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,16 +59,17 @@ def groups(walked: Walked) -> list[Group]:
 
 
 def table(model: onnx.ModelProto) -> dict[str, Any]:
-    """A graph's nodes and groups as JSON values, for bounds that are worked out where no graph is at hand.
+    """What is needed of a graph, as JSON values, for bounds that are worked out where no graph is at hand.
 
     Keys: ``columns`` (names of the fields of a node's row), ``nodes``, ``group_columns``, ``groups``,
-    ``weight_bytes``, ``io_bytes``, ``unknown``.
+    ``weight_bytes`` (bits per value to bytes) and ``io_bytes``, which are the compulsory ones, ``unknown``.
 
     Raises:
         ModelError: as :func:`models.cost.cost`.
     """
-    walked = walk(model)
+    walked = walk(pruned(model))
     found = groups(walked)
+    least = Compulsory(walked)
     place = {node: number for number, group in enumerate(found) for node in group.nodes}
     cost = walked.cost()
     return {
@@ -74,8 +77,9 @@ def table(model: onnx.ModelProto) -> dict[str, Any]:
         "nodes": [_row(node, index, place) for index, node in enumerate(walked.nodes)],
         "group_columns": ["multiply_adds", "flops", "weight_bytes", "activation_bytes"],
         "groups": [[g.multiply_adds, g.flops, g.weight_bytes, g.activation_bytes] for g in found],
-        "weight_bytes": cost.weight_bytes,
-        "io_bytes": cost.io_bytes,
+        # JSON has no numbers for keys.
+        "weight_bytes": {str(width): size for width, size in least.weight_bytes.items()},
+        "io_bytes": least.io_bytes,
         "unknown": cost.unknown,
     }
 
@@ -89,8 +93,9 @@ def _row(node: NodeCost, index: int, place: Mapping[int, int]) -> list[Any]:
         node.operator,
         node.needed_multiply_adds,
         _flops(node),
-        node.weight_bytes,
-        node.read_bytes + node.written_bytes,
+        # What cannot be counted is taken for free.
+        0 if node.problem else node.weight_bytes,
+        0 if node.problem else node.read_bytes + node.written_bytes,
         _computes_nothing(node),
         place.get(index),
     ]
@@ -154,13 +159,13 @@ def _joined(walked: Walked, sources: Mapping[str, Mapping[str, int]]) -> list[li
     # Group -> all groups that must be done before it.
     before: dict[int, set[int]] = {}
     for index, (node, cost) in enumerate(zip(walked.model.graph.node, walked.nodes, strict=True)):
-        if cost.before or _is_move(cost) or (node.output and node.output[0] in walked.traffic.shows):
+        if cost.before or cost.problem or _is_move(cost) or (node.output and node.output[0] in walked.traffic.shows):
             continue
         feeding = {group_of[maker[name]] for name in _reads(walked, sources, index) if name in maker}
         own = index
         members[own], group_of[index] = [index], own
         before[own] = feeding.union(*(before[group] for group in feeding))
-        if cost.multiply_adds:
+        if cost.needed_multiply_adds:
             heavy.add(own)
         for other in sorted(feeding, key=lambda group: members[group][-1], reverse=True):
             if (own in heavy and other in heavy) or _way_around(other, own, before):
@@ -191,8 +196,8 @@ def _merge(
         heavy.add(other)
     # Whatever waited for the one group now waits for all that both of them wait for.
     for group, waits in before.items():
-        if other in waits:
-            before[group] = waits | before[other]
+        if one in waits or other in waits:
+            before[group] = (waits - {one}) | {other} | before[other]
     return other
 
 

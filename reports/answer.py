@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reports import words
 from reports.table import races
 from results.floor import ARITHMETIC
+from results.floors import BELOW
 from results.intervals import MIN_PROCESSES
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def floor_sentence(cell: CellSummary, floors: Floors) -> str:
     lines = floors.of(cell)
     if lines is None or cell.p50_ms is None:
         return f"no floor: {floors.why_not(cell)}"
+    if lines.broken_by(cell.p50_ms / 1e3):
+        return f"{words.milliseconds(lines.floor_s * 1e3)} is its floor: {BELOW}"
     what = "arithmetic" if lines.limit == ARITHMETIC else f"what must come from {lines.limit}"
     text = (
         f"{words.digits(lines.gap(cell.p50_ms / 1e3))} × the floor of {words.milliseconds(lines.floor_s * 1e3)}, "

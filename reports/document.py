@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from results.floors import Floors
+from results.floors import BELOW, Floors
 from results.noise import noise
 from results.summary import CellSummary, summarise
 
@@ -68,6 +68,8 @@ def floor_entry(cell: CellSummary, floors: Floors) -> dict[str, Any]:
     lines = floors.of(cell) if cell.p50_ms is not None else None
     if lines is None or cell.p50_ms is None:
         return {"floor": None, "floor_unknown": floors.why_not(cell)}
+    if lines.broken_by(cell.p50_ms * 1e-3):
+        return {"floor": None, "floor_unknown": f"{lines.floor_s * 1e3:.4g} ms would be its floor: it is {BELOW}"}
     found = {
         "floor_ms": lines.floor_s * 1e3,
         "ideal_fusion_ms": None if lines.ideal_s is None else lines.ideal_s * 1e3,

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from reports import words
+from results.floors import BELOW
 from results.summary import signal
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Bar:
     Attributes:
         label: what ran.
         seconds: per call; for a stereo signal both channels.
-        origin: ``measured`` or ``published``.
+        origin: ``measured``, ``published``, or ``derived`` from a published ratio.
         precision: of the arithmetic, where it is known.
         floor_s: the floor at that precision; None where unknown.
         interval_s: 95 %, where there is one.
@@ -127,6 +128,8 @@ class FloorView:
         floors = [line for line in self.lines if line.kind == "floor"]
         if best is None or best.gap is None or not floors:
             return "there is nothing to compare with a floor"
+        if best.gap < 1:
+            return f"{best.label}: {words.milliseconds(best.seconds * 1e3)} is {BELOW}"
         text = (
             f"{best.label}: {words.milliseconds(best.seconds * 1e3)} ({best.origin}) is "
             f"{words.digits(best.gap)} × the floor of {words.milliseconds((best.floor_s or 0) * 1e3)} "

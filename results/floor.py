@@ -8,6 +8,7 @@
 * **ideal fusion**: the sum over groups (:mod:`models.fusion`) of the longer of arithmetic and bytes, where weights
   come from the level in which the compulsory bytes of the whole call fit, and the rest from that in which the group
   fits.
+  Where the size of no cache is known, there is neither of these, and the floor is that of arithmetic.
 * **no fusion**: the same sum, node by node. A reference, no bound: good engines are below it.
 
 An engine that computes in fewer bits than the graph is written in may keep its weights and what it hands on in as few;
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # What limits a floor when it is not a level of memory.
 ARITHMETIC, BUS = "arithmetic", "PCIe"
 _BITS = {"fp64": 64, "fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8, "int4": 4}
+PRECISIONS = tuple(_BITS)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class Lines:
     unknown: tuple[str, ...] = ()
     origin: str = "derived"
 
+    def broken_by(self, measured_s: float) -> bool:
+        """Whether a time is below the floor, which cannot be: then the peaks, the count or the time is wrong."""
+        return measured_s < self.floor_s
+
     def gap(self, measured_s: float) -> float:
         """How many times the floor a measured time is; infinite over a floor of nothing."""
         return measured_s / self.floor_s if self.floor_s else float("inf")
@@ -76,15 +82,15 @@ class Graph:
     Attributes:
         nodes: name, operator, needed multiply-adds, flops, weight bytes, activation bytes, moves, group.
         groups: multiply-adds, flops, weight bytes, activation bytes.
-        weight_bytes: weights, each once.
-        io_bytes: inputs and outputs.
+        weight_bytes: compulsory weights: bits per stored value -> bytes.
+        io_bytes: compulsory inputs and outputs.
         precision: in which the graph is written.
         unknown: operators that could not be counted.
     """
 
     nodes: tuple[tuple[Any, ...], ...]
     groups: tuple[tuple[int, int, int, int], ...]
-    weight_bytes: int
+    weight_bytes: Mapping[int, int]
     io_bytes: int
     precision: str
     unknown: tuple[str, ...] = ()
@@ -98,13 +104,31 @@ class Graph:
             return cls(
                 tuple(tuple(row) for row in table["nodes"]),
                 tuple((int(row[0]), int(row[1]), int(row[2]), int(row[3])) for row in table["groups"]),
-                int(table["weight_bytes"]),
+                {int(width): int(size) for width, size in table["weight_bytes"].items()},
                 int(table["io_bytes"]),
                 precision,
                 tuple(table["unknown"]),
             )
-        except (KeyError, TypeError, IndexError):
+        except (KeyError, TypeError, IndexError, ValueError, AttributeError):
             return None
+
+    def compulsory_bytes(self, precision: str, signals: int = 1) -> float:
+        """Weights, as narrow as what computes allows, and inputs and outputs as they are."""
+        bits = _bits(precision)
+        weights = sum(size * min(1.0, bits / width) for width, size in self.weight_bytes.items())
+        return weights + self.io_bytes * signals
+
+    @property
+    def width(self) -> int:
+        """Bits of most weights, which what is handed from node to node is taken to have as well."""
+        usual = _bits(self.precision)
+        return max(self.weight_bytes, key=lambda width: self.weight_bytes[width], default=usual)
+
+    @property
+    def needed_weights(self) -> float:
+        """The part of the weights that nodes name which is compulsory: an engine keeps what is made of them instead."""
+        named = sum(int(row[4]) for row in self.nodes)
+        return min(1.0, sum(self.weight_bytes.values()) / named) if named else 1.0
 
     @property
     def multiply_adds(self) -> int:
@@ -132,10 +156,13 @@ def lines(graph: Graph, peaks: Peaks, precision: str, threads: int, *, signals: 
     if scale is None:
         return None
     flops = 2 * graph.multiply_adds * signals
-    base = _floor(scale, flops, graph.weight_bytes, graph.io_bytes * signals, graph.unknown, precision, threads)
+    base = _floor(scale, flops, graph, precision, threads, signals)
+    if not scale.knows_caches:
+        return base
     whole = scale.weight_level
-    fused = sum(scale.time(row[1], row[2], row[3], whole) for row in graph.groups) * signals
-    apart = sum(scale.time(row[3], row[4], row[5], whole) for row in graph.nodes) * signals
+    least = graph.needed_weights
+    fused = sum(scale.time(row[1], row[2] * least, row[3], whole) for row in graph.groups) * signals
+    apart = sum(scale.time(row[3], row[4] * least, row[5], whole) for row in graph.nodes) * signals
     ideal_s = max(base.floor_s, min(fused, apart))
     return Lines(
         **{**vars(base), "ideal_s": ideal_s, "none_s": max(ideal_s, apart), "launches": len(graph.groups) * signals}
@@ -155,16 +182,12 @@ def floor_of_totals(
         written_in: the precision of the graph.
         signals: how many such calls answer one signal.
     """
-    products = work.get("needed_multiply_adds")
     # Run files of before say operations only; those that no multiply-add is behind are a few in a hundred.
-    flops = 2 * products if products is not None else work["flops"]
-    unknown = tuple(work.get("unknown", ()))
-    graph = Graph((), (), work["weight_bytes"], work["io_bytes"], written_in, unknown)
+    width = _BITS.get(written_in.partition("+")[0], 32)
+    weights, unknown = {width: int(work["weight_bytes"])}, tuple(work.get("unknown", ()))
+    graph = Graph((), (), weights, int(work["io_bytes"]), written_in, unknown)
     scale = _Scale.of(graph, peaks, precision, threads)
-    if scale is None:
-        return None
-    io_bytes = graph.io_bytes * signals
-    return _floor(scale, int(flops) * signals, graph.weight_bytes, io_bytes, unknown, precision, threads)
+    return None if scale is None else _floor(scale, int(work["flops"]) * signals, graph, precision, threads, signals)
 
 
 def node_bounds(graph: Graph, peaks: Peaks, precision: str, threads: int) -> list[NodeBound]:
@@ -174,13 +197,14 @@ def node_bounds(graph: Graph, peaks: Peaks, precision: str, threads: int) -> lis
     and weights alike; what only moves bytes gets nothing.
     """
     scale = _Scale.of(graph, peaks, precision, threads)
-    if scale is None:
+    if scale is None or not scale.knows_caches:
         return []
     level = scale.weight_level
-    alone = [scale.time(row[3], row[4], row[5], level) for row in graph.nodes]
+    least = graph.needed_weights
+    alone = [scale.time(row[3], row[4] * least, row[5], level) for row in graph.nodes]
     ideal = [0.0] * len(graph.nodes)
     for number, group in enumerate(graph.groups):
-        whole = scale.time(group[1], group[2], group[3], level)
+        whole = scale.time(group[1], group[2] * least, group[3], level)
         nodes = [index for index, row in enumerate(graph.nodes) if row[7] == number]
         shares = [scale.time(graph.nodes[index][3], graph.nodes[index][4], 0, level) for index in nodes]
         total = sum(shares)
@@ -206,19 +230,24 @@ class _Scale:
     arithmetic: Arithmetic
     threads: int
     narrowed: float
-    # Level, what it holds and all nearer ones hold together, bytes per second.
-    levels: Sequence[tuple[Level, float, float]]
+    # Level, what it holds, bytes per second as far as that is known.
+    levels: Sequence[tuple[Level, float, float | None]]
     weight_level: float
+
+    @property
+    def knows_caches(self) -> bool:
+        """Whether the size of any cache is known: without one, nobody can say what comes from memory."""
+        return any(level.bytes for level, _, _ in self.levels)
 
     @classmethod
     def of(cls, graph: Graph, peaks: Peaks, precision: str, threads: int) -> _Scale | None:
         arithmetic = peaks.flops_per_s(precision, threads)
         if arithmetic is None:
             return None
-        narrowed = min(1.0, _bits(precision) / _bits(graph.precision))
+        narrowed = min(1.0, _bits(precision) / graph.width)
         known = list(_levels(peaks, threads))
-        compulsory = graph.weight_bytes * narrowed + graph.io_bytes
-        return cls(peaks, arithmetic, threads, narrowed, known, _rate(known, compulsory))
+        rate = _rate(known, graph.compulsory_bytes(precision))
+        return cls(peaks, arithmetic, threads, narrowed, known, rate)
 
     def time(self, flops: float, weight_bytes: float, activation_bytes: float, weight_rate: float) -> float:
         """The longer of arithmetic and bytes, seconds."""
@@ -227,25 +256,19 @@ class _Scale:
         return max(flops / self.arithmetic.flops_per_s, moved)
 
 
-def _floor(
-    scale: _Scale,
-    flops: int,
-    weight_bytes: int,
-    io_bytes: int,
-    unknown: tuple[str, ...],
-    precision: str,
-    threads: int,
-) -> Lines:
-    compulsory = weight_bytes * scale.narrowed + io_bytes
+def _floor(scale: _Scale, flops: int, graph: Graph, precision: str, threads: int, signals: int) -> Lines:
+    compulsory = graph.compulsory_bytes(precision, signals)
     bounds = {ARITHMETIC: flops / scale.arithmetic.flops_per_s}
     nearer = 0.0
     origins = {scale.arithmetic.origin}
-    for level, holds, rate in scale.levels:
-        bounds[level.name] = max(compulsory - nearer, 0.0) / rate
+    # Where nobody knows how much the caches hold, all of it may lie in them.
+    for level, holds, rate in scale.levels if scale.knows_caches else ():
+        if rate is not None:
+            bounds[level.name] = max(compulsory - nearer, 0.0) / rate
         nearer += holds
     ways = [row for row in scale.peaks.bandwidth if row.level == BUS]
     if ways:
-        bounds[BUS] = io_bytes / sum({row.kind: row.bytes_per_s for row in ways}.values())
+        bounds[BUS] = graph.io_bytes * signals / sum({row.kind: row.bytes_per_s for row in ways}.values())
     limit = max(bounds, key=lambda name: bounds[name])
     for row in scale.peaks.bandwidth:
         if row.level == limit:
@@ -261,25 +284,22 @@ def _floor(
         arithmetic=scale.arithmetic,
         flops=flops,
         compulsory_bytes=compulsory,
-        unknown=unknown,
+        unknown=graph.unknown,
         origin="measured" if origins == {"measured"} else "derived",
     )
 
 
-def _levels(peaks: Peaks, threads: int) -> Iterable[tuple[Level, float, float]]:
+def _levels(peaks: Peaks, threads: int) -> Iterable[tuple[Level, float, float | None]]:
     for level in peaks.levels:
         found = peaks.bytes_per_s(level.name, threads)
-        if found is not None:
-            holds = peaks.capacity_bytes(level, threads)
-            yield level, float("inf") if holds is None else float(holds), found.bytes_per_s
+        holds = peaks.capacity_bytes(level, threads)
+        yield level, float("inf") if holds is None else float(holds), found.bytes_per_s if found else None
 
 
-def _rate(levels: Sequence[tuple[Level, float, float]], size: float) -> float:
+def _rate(levels: Sequence[tuple[Level, float, float | None]], size: float) -> float:
     """Bytes per second of the nearest level that holds so many bytes; infinite where none is known."""
-    fitting = [rate for _, holds, rate in levels if holds >= size]
-    if fitting:
-        return fitting[0]
-    return levels[-1][2] if levels else float("inf")
+    known = [(holds, rate) for _, holds, rate in levels if rate is not None]
+    return next((rate for holds, rate in known if holds >= size), known[-1][1] if known else float("inf"))
 
 
 def _bits(precision: str) -> int:

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from results.nodes import NodeBound
     from results.summary import CellSummary
 
-NOT_MEASURED = "the peaks of this machine were not measured for this run; 'rtfloor peaks' measures them"
+NOT_MEASURED = (
+    "the peaks of the machine were not measured for this run; on that machine 'rtfloor floor RUN' uses what "
+    "'rtfloor peaks' found"
+)
+BELOW = (
+    "below its floor, which cannot be: the peaks, the count or the time is wrong; measure again: rtfloor peaks --again"
+)
 
 
 class Floors:

@@ -258,16 +258,19 @@ def _parts(nodes: Sequence[NodeTime], costs: Mapping[str, NodeBound]) -> dict[tu
     By time; but a node that only moves values (a packing before a product) has no part in a computation
     that others carry out.
     """
-    weights: dict[str, dict[int, float]] = defaultdict(dict)
+    takers: dict[str, dict[int, float]] = defaultdict(dict)
+    parts: dict[tuple[int, str], float] = {}
     for place, node in enumerate(nodes):
         for name in node.originals:
-            if name in costs:
-                weights[name][place] = 0.0 if is_move(node.operator) and not costs[name].moves else node.ns
-    parts = {}
-    for name, takers in weights.items():
-        total = sum(takers.values())
-        for place, weight in takers.items():
-            parts[place, name] = weight / total if total else 1 / len(takers)
+            if name in costs and is_move(node.operator) and not costs[name].moves:
+                # Where nobody else takes it, the engine does not tell who does.
+                parts[place, name] = 0.0
+            elif name in costs:
+                takers[name][place] = node.ns
+    for name, times in takers.items():
+        total = sum(times.values())
+        for place, ns in times.items():
+            parts[place, name] = ns / total if total else 1 / len(times)
     return parts
 
 

@@ -140,11 +140,24 @@ class OpenVinoSession(Session):
             raise engine_error("openvino could not answer", error) from error
         return [answers[index] for index in self._outputs]
 
+    def _quantises(self) -> bool:
+        """Whether activations beside compressed weights are quantised while it runs."""
+        try:
+            return int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE")) > 0
+        except RuntimeError:  # a plugin that knows no such thing does no such thing
+            return False
+
     def facts(self) -> Facts:
         layers: Counter[tuple[str, str]] = Counter()
+        grouped = self._quantises()
         for op in self._compiled.get_runtime_model().get_ops():
             info = op.get_rt_info()
-            layers[_text(info["layerType"]), _text(info["runtimePrecision"])] += 1
+            kind, precision = _text(info["layerType"]), _text(info["runtimePrecision"])
+            if kind == "FullyConnected" and _compressed(op):
+                # Beside weights of few bits OpenVINO quantises activations as it goes, and computes in 8 bits.
+                precision = "f32"
+                layers[kind, "i8"] += grouped
+            layers[kind, precision] += 1
         return Facts(
             _precision(layers),
             "cpu",
@@ -154,6 +167,12 @@ class OpenVinoSession(Session):
                 "threads": int(self._compiled.get_property("INFERENCE_NUM_THREADS")),
             },
         )
+
+
+def _compressed(op: Any) -> bool:
+    """Whether a product takes floating-point values and weights of 4 or 8 bits."""
+    kinds = [entry.get_element_type().to_string() for entry in op.inputs()[:2]]
+    return len(kinds) == 2 and kinds[0].startswith(("f", "bf")) and kinds[1] in {"i4", "u4", "i8", "u8"}
 
 
 def _precision(layers: Counter[tuple[str, str]]) -> str:

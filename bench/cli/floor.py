@@ -12,6 +12,8 @@ from bench.cli.flags import json_flag, results_flag
 from bench.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bench.floor_view import Measured, Wanted
     from reports.floor import FloorView
     from results.peaks import Peaks
@@ -122,7 +124,16 @@ def _measured(run: str | None, results: Path | None, *, needed: bool) -> Measure
     with RunFile.read(path) as opened:
         facts, cells = opened.facts(), summarise(opened.cells(), list(opened.records()))
     host = str(facts["host"]["cpu"])
-    return Measured(cells, Floors(facts), host, f"{host}, {path.stem}")
+    return Measured(cells, Floors(facts, _kept(facts)), host, f"{host}, {path.stem}")
+
+
+def _kept(facts: Mapping[str, Any]) -> Peaks | None:
+    """What 'rtfloor peaks' found, where the run is from this very machine."""
+    from bench.peaks.host import known_peaks
+
+    found = known_peaks()
+    same = not isinstance(found, str) and found.fingerprint == facts["host"]["fingerprint"]
+    return found if same and not isinstance(found, str) else None
 
 
 def _host() -> Peaks:

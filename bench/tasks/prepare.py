@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,9 @@ def graph_of(card: Card) -> dict[str, Any]:
     try:
         return table(onnx.load(card.path, load_external_data=False))
     except ModelError:
+        return {}
+    except Exception:  # noqa: BLE001  # a graph that we fail to look through costs it its floor, never the run
+        traceback.print_exc()
         return {}
 
 

@@ -58,7 +58,11 @@ def floor_chart(view: FloorView) -> Figure:
     unit = "p50 per call" if view.audio_s is None else f"p50 per {words.milliseconds(view.audio_s * 1e3)} of audio"
     fig.supxlabel(f"{unit}, logarithmic. {_legend(view)}", x=0.012, ha="left", fontsize=8.8, color=MUTED)
     best = view.best
-    gap = f" — the best is {words.digits(best.gap)} × the floor" if best is not None and best.gap is not None else ""
+    gap = ""
+    if best is not None and best.gap is not None:
+        gap = " — BELOW the floor: something is wrong"
+        if best.gap >= 1:
+            gap = f" — the best is {words.digits(best.gap)} × the floor"
     fig.suptitle(view.title + gap, x=0.012, ha="left", fontsize=11.5, fontweight="bold", color=INK)
     return fig
 
@@ -79,7 +83,7 @@ def _bar(axes: Axes, place: int, bar: Bar, low: float, view: FloorView) -> None:
         left=low,
         height=0.56,
         zorder=2,
-        **origin_style("derived" if bar.estimate else bar.origin, colour),
+        **origin_style(_look(bar), colour),
     )
     if bar.interval_s is not None:
         axes.plot(bar.interval_s, [place, place], color=INK, linewidth=1.4, zorder=4)
@@ -105,6 +109,13 @@ def _bar(axes: Axes, place: int, bar: Bar, low: float, view: FloorView) -> None:
         zorder=6,
         bbox={"facecolor": SURFACE, "edgecolor": "none", "pad": 1.2},
     )
+
+
+def _look(bar: Bar) -> str:
+    """Which looks a bar has: a time that was worked out from a published ratio looks published, an estimate does not."""
+    if bar.estimate:
+        return "derived"
+    return "measured" if bar.origin == "measured" else "published"
 
 
 def _lines(axes: Axes, lines: tuple[Line, ...], low: float) -> None:
@@ -144,7 +155,7 @@ def _legend(view: FloorView) -> str:
     """Which looks mean what, named only where they occur."""
     looks = {
         "filled: measured": any(bar.origin == "measured" for bar in view.bars),
-        "hatched: published": any(bar.origin == "published" and not bar.estimate for bar in view.bars),
+        "hatched: published": any(_look(bar) == "published" for bar in view.bars),
         "outlined: an estimate": any(bar.estimate for bar in view.bars),
     }
     shown = [look for look, there in looks.items() if there]

@@ -13,9 +13,10 @@ from rich.console import Console
 from reports.answer import floor_sentence
 from reports.charts import canvas
 from reports.charts.floor import description, floor_chart
+from reports.document import floor_entry
 from reports.floor import Bar, FloorView, Line, as_lines, markdown, run_views, table
 from results.floor import Graph, lines
-from results.floors import Floors
+from results.floors import BELOW, Floors
 from results.peaks import Arithmetic, Bandwidth, Level, Peaks
 from results.summary import CellSummary, summarise
 
@@ -38,7 +39,7 @@ TABLE: dict[str, Any] = {
     "nodes": NODES,
     "group_columns": [],
     "groups": [[500_000, 1_000_000, 400, 400]],
-    "weight_bytes": 400,
+    "weight_bytes": {"32": 400},
     "io_bytes": 80,
     "unknown": {},
 }
@@ -153,7 +154,15 @@ def test_the_answer_says_how_far_or_why_not() -> None:
     (cell,) = cells(("a", "fp32", 2.0))
     said = floor_sentence(cell, Floors(FACTS))
     assert said.startswith("2.00 × the floor of 1.00 ms, which is arithmetic in fp32 on 2 threads; with ideal fusion")
-    assert floor_sentence(cell, Floors({})).startswith("no floor: the peaks of this machine were not measured")
+    assert floor_sentence(cell, Floors({})).startswith("no floor: the peaks of the machine were not measured")
+
+
+def test_a_time_below_its_floor_is_an_alarm_and_no_record() -> None:
+    (cell,) = cells(("a", "fp32", 0.5))
+    assert BELOW in floor_sentence(cell, Floors(FACTS))
+    assert floor_entry(cell, Floors(FACTS))["floor"] is None
+    assert BELOW in str(floor_entry(cell, Floors(FACTS))["floor_unknown"])
+    assert BELOW in one_view(("a", "fp32", 0.5)).answer()
 
 
 def test_table_and_markdown_say_the_same() -> None:

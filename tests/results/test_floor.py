@@ -32,7 +32,7 @@ def graph(
     io_bytes: int,
 ) -> Graph:
     rows = tuple((f"n{index}", *node) for index, node in enumerate(nodes))
-    return Graph(rows, tuple(groups), weight_bytes, io_bytes, "fp32")
+    return Graph(rows, tuple(groups), {32: weight_bytes}, io_bytes, "fp32")
 
 
 # A product (2 × 500 flop, 60 bytes of weights, 40 of activations), a move of 400 bytes, and 20 flop on 80 bytes.
@@ -94,7 +94,7 @@ def test_two_signals_take_twice_the_work_and_share_their_weights() -> None:
 
 
 def test_totals_give_the_same_floor() -> None:
-    work = {"needed_multiply_adds": 500, "flops": 1020, "weight_bytes": 60, "io_bytes": 20, "unknown": {}}
+    work = {"flops": 1000, "weight_bytes": 60, "io_bytes": 20, "unknown": {}}
     found, whole = floor_of_totals(work, HOST, "fp32", 1, written_in="fp32"), lines(SMALL, HOST, "fp32", 1)
     assert found is not None
     assert whole is not None
@@ -108,7 +108,7 @@ def test_a_gpu_also_pays_for_the_bus() -> None:
         "A GPU",
         "gpu",
         10,
-        (Level("memory", None, private=False),),
+        (Level("L2", 1000, private=False), Level("memory", None, private=False)),
         (Arithmetic("fp32", "cuda", 0, 1e9),),
         (
             Bandwidth("memory", "read", 0, 1e9),
@@ -122,6 +122,37 @@ def test_a_gpu_also_pays_for_the_bus() -> None:
     assert (found.limit, found.floor_s) == ("PCIe", pytest.approx(20 / 200))
     assert launch_s(gpu, found.launches or 0) == pytest.approx(5e-6)
     assert launch_s(HOST, 3) is None
+
+
+def test_weights_are_narrowed_each_by_its_own_width() -> None:
+    mixed = Graph(SMALL.nodes, SMALL.groups, {32: 4000, 16: 100, 8: 10}, 20, "fp16")
+    assert mixed.compulsory_bytes("fp32") == 4000 + 100 + 10 + 20
+    assert mixed.compulsory_bytes("bf16") == 2000 + 100 + 10 + 20
+    assert mixed.compulsory_bytes("fp32+int8", signals=2) == 1000 + 50 + 10 + 40
+
+
+def test_where_no_cache_is_known_nothing_must_come_from_memory() -> None:
+    # Everything could lie in caches that the system does not tell of.
+    blind = Peaks("host", "", "cpu", 1, (HOST.levels[-1],), HOST.arithmetic, HOST.bandwidth)
+    heavy = graph([("MatMul", 1, 2, 5000, 20, False, 0)], [(1, 2, 5000, 20)], 5000, 20)
+    found = lines(heavy, blind, "fp32", 1)
+    assert found is not None
+    assert (found.limit, found.floor_s, found.ideal_s) == ("arithmetic", 0.002, None)
+    assert node_bounds(heavy, blind, "fp32", 1) == []
+
+
+def test_a_level_without_a_rate_still_holds_what_it_holds() -> None:
+    without = Peaks("host", "", "cpu", 1, HOST.levels, HOST.arithmetic, HOST.bandwidth[::2])
+    heavy = graph([("MatMul", 1, 2, 5000, 20, False, 0)], [(1, 2, 5000, 20)], 5000, 20)
+    found = lines(heavy, without, "fp32", 1)
+    assert found is not None
+    assert found.floor_s == pytest.approx((5020 - 100 - 1000) / 10)
+
+
+def test_a_time_below_the_floor_is_told_apart() -> None:
+    found = lines(SMALL, HOST, "fp32", 1)
+    assert found is not None
+    assert (found.broken_by(0.99), found.broken_by(1.01)) == (True, False)
 
 
 def test_the_lines_never_cross() -> None:
@@ -158,7 +189,7 @@ def test_a_machine_that_nothing_is_known_of_has_no_floor() -> None:
 
 
 def test_operators_that_nobody_counted_are_named() -> None:
-    found = lines(Graph(SMALL.nodes, SMALL.groups, 60, 20, "fp32", ("Loop",)), HOST, "fp32", 1)
+    found = lines(Graph(SMALL.nodes, SMALL.groups, {32: 60}, 20, "fp32", ("Loop",)), HOST, "fp32", 1)
     assert found is not None
     assert found.unknown == ("Loop",)
 
@@ -175,7 +206,7 @@ TABLE = {
     "nodes": [list(row) for row in SMALL.nodes],
     "group_columns": [],
     "groups": [list(row) for row in SMALL.groups],
-    "weight_bytes": 60,
+    "weight_bytes": {"32": 60},
     "io_bytes": 20,
     "unknown": {},
 }
@@ -200,7 +231,7 @@ def test_a_cell_finds_its_lines_in_the_run() -> None:
 
 
 def test_a_cell_without_a_table_falls_back_on_totals() -> None:
-    work = {"needed_multiply_adds": 500, "flops": 1020, "weight_bytes": 60, "io_bytes": 20, "unknown": {}}
+    work = {"flops": 1000, "weight_bytes": 60, "io_bytes": 20, "unknown": {}}
     found = Floors(RUN).of(cell(model_sha256="other", work=work))
     assert found is not None
     assert (found.floor_s, found.none_s) == (1.0, None)
