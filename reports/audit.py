@@ -46,14 +46,14 @@ def _line(found: Finding) -> str:
     return f"  {mark} {verdict:11}  {row.id:16} {where:8} {printed:18} {row.what}: {found.shown}{why}"
 
 
-def summary(findings: Sequence[Finding], gone: Sequence[str]) -> Iterator[str]:
+def summary(findings: Sequence[Finding], elsewhere: Sequence[str]) -> Iterator[str]:
     """What contradicts itself and why; what is not as expected; and how many rows there are of each kind."""
     known = [found for found in findings if found.verdict == CONTRADICTS and found.expected]
     if known:
         yield "contradictions, all known:"
         for found in known:
             yield f"  {found.row.id} says {found.row.printed}; recomputed: {found.shown}. {_sentence(found.row.why)}"
-    problems = [found.problem for found in findings if found.problem] + list(gone)
+    problems = [found.problem for found in findings if found.problem] + list(elsewhere)
     if problems:
         yield "not as expected:"
         yield from (f"  {problem}" for problem in problems)
@@ -70,16 +70,25 @@ def counted(findings: Sequence[Finding], problems: int) -> str:
     return f"{rows}: {said}" + (f"; {problems} not as expected" if problems else "")
 
 
-def document(findings: Sequence[Finding], gone: Sequence[str]) -> dict[str, Any]:
-    """The same as JSON values."""
-    problems = [found.problem for found in findings if found.problem] + list(gone)
-    sources = {found.row.source.key: found.row.source for found in findings}
+def document(
+    findings: Sequence[Finding], elsewhere: Sequence[str], listed: Sequence[Finding] | None = None
+) -> dict[str, Any]:
+    """The same as JSON values.
+
+    Args:
+        findings: what the verdict and the counts are about.
+        elsewhere: what is wrong beside them, sentences.
+        listed: those of them that are given row by row; all, where it is None.
+    """
+    problems = [found.problem for found in findings if found.problem] + list(elsewhere)
+    rows = findings if listed is None else listed
+    sources = {found.row.source.key: found.row.source for found in rows}
     return {
         "ok": not problems,
         "counts": dict(counts(list(findings))),
         "problems": problems,
         "sources": {key: {"title": source.title, "url": source.url} for key, source in sources.items()},
-        "rows": [found.to_json() for found in findings],
+        "rows": [found.to_json() for found in rows],
     }
 
 

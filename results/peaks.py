@@ -6,19 +6,26 @@ Values only. ``bench/peaks`` measures them, ``results/hardware/`` holds those of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from results.errors import PeaksError
+from results.peaks_checked import AGAIN, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
 SCHEMA_VERSION = 1
 MEMORY = "memory"
 # What has no instructions of its own is converted and computed in this, and so are the parts of a
 # graph of lower precision that an engine leaves as they were.
 COMMON = "fp32"
+# What engines widen numbers to that there are no instructions for: a bound has to count those, too.
+IMPLIED = {
+    "int4": ("int8", "fp8", "fp16", "bf16"),
+    "fp8": ("fp16", "bf16"),
+}
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,9 @@ class Call:
     source: str = ""
 
 
+Row = TypeVar("Row", Arithmetic, Bandwidth)
+
+
 @dataclass(frozen=True)
 class Peaks:
     """One machine's peaks, or one GPU's.
@@ -139,21 +149,30 @@ class Peaks:
         """The fastest arithmetic that a call of this precision could use on so many threads.
 
         Args:
-            precision: one, or several joined by ``+``. That of :data:`COMMON` always counts.
+            precision: one, or several joined by ``+``. That of :data:`COMMON` always counts, and so does what
+                :data:`IMPLIED` says of each.
             threads: the budget.
 
         Returns:
             None where nothing is known of any of them.
         """
-        wanted = {*precision.split("+"), COMMON}
-        rows = [row for row in self.arithmetic if row.precision in wanted]
-        known = [replace(row, flops_per_s=row.flops_per_s * factor) for row, factor in _for_threads(rows, threads)]
+        wanted = {COMMON}
+        for name in precision.split("+"):
+            wanted |= {name, *IMPLIED.get(name, ())}
+        rows: dict[tuple[str, str], list[Arithmetic]] = {}
+        for row in self.arithmetic:
+            if row.precision in wanted:
+                rows.setdefault((row.precision, row.isa), []).append(row)
+        known = [_for_threads(several, threads) for several in rows.values()]
         return max(known, key=lambda row: row.flops_per_s, default=None)
 
     def bytes_per_s(self, level: str, threads: int) -> Bandwidth | None:
         """The fastest way to or from a level on so many threads, whatever the kind; None where unknown."""
-        rows = [row for row in self.bandwidth if row.level == level]
-        known = [replace(row, bytes_per_s=row.bytes_per_s * factor) for row, factor in _for_threads(rows, threads)]
+        rows: dict[str, list[Bandwidth]] = {}
+        for row in self.bandwidth:
+            if row.level == level:
+                rows.setdefault(row.kind, []).append(row)
+        known = [_for_threads(several, threads) for several in rows.values()]
         return max(known, key=lambda row: row.bytes_per_s, default=None)
 
     def capacity_bytes(self, level: Level, threads: int) -> int | None:
@@ -186,45 +205,56 @@ class Peaks:
         return {"schema": SCHEMA_VERSION, **asdict(self)}
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Self:
+    def from_json(cls, record: Any) -> Self:
         """Read back :meth:`to_json`.
 
+        Args:
+            record: JSON values; nothing is taken for granted, since people edit files and disks fill up.
+
         Raises:
-            PeaksError: another schema, or not peaks at all.
+            PeaksError: another schema, or a field that is missing, unknown or wrong; the text names it.
         """
-        values = dict(record)
-        try:
-            if values.pop("schema") != SCHEMA_VERSION:
-                raise PeaksError("these peaks were written by another version of rtfloor; measure again: rtfloor peaks")
-            values["levels"] = tuple(Level(**row) for row in values["levels"])
-            values["arithmetic"] = tuple(Arithmetic(**row) for row in values["arithmetic"])
-            values["bandwidth"] = tuple(Bandwidth(**row) for row in values["bandwidth"])
-            values["calls"] = tuple(Call(**row) for row in values["calls"])
-            values["notes"] = tuple(values["notes"])
-            return cls(**values)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise PeaksError(f"these are no peaks of this version ({error}); measure again: rtfloor peaks") from None
+        values = dict(record) if isinstance(record, Mapping) else {}
+        if values.pop("schema", None) != SCHEMA_VERSION:
+            raise PeaksError(f"these are no peaks, or those of another version of rtfloor; {AGAIN}")
+        nested = {"levels": Level, "arithmetic": Arithmetic, "bandwidth": Bandwidth, "calls": Call}
+        return checked(cls, values, "peaks", nested)
 
 
-def _for_threads(rows: Iterable[Any], threads: int) -> list[tuple[Any, float]]:
-    """Rows that hold for so many threads, and what to multiply them with.
+def _for_threads(rows: Sequence[Row], threads: int) -> Row:
+    """What rows that differ in their threads only say about so many threads.
 
-    Where that many were not measured, the most a smaller number could give stands in: proportionally more,
-    which no machine exceeds. Rows of the whole device hold for any number.
+    Where exactly that many were measured, or the whole device was: the fastest of those and of fewer threads, since
+    more can do at least as much. Otherwise the next smaller number stands in, times what no machine exceeds:
+    proportionally more. Where only larger numbers were measured, the smallest of them does. Whatever stands in is
+    derived, and says so.
     """
-    found = []
-    for row in rows:
-        if row.threads == 0 or row.threads >= threads:
-            found.append((row, 1.0))
-        else:
-            found.append((row, threads / row.threads))
-    exact = [(row, factor) for row, factor in found if row.threads in (0, threads)]
-    if exact or not found:
-        return exact
-    # Of those at hand, the tightest of what are all upper bounds.
-    more = min((row.threads for row, _ in found if row.threads > threads), default=None)
-    fewer = max((row.threads for row, _ in found if row.threads < threads), default=None)
-    return [(row, factor) for row, factor in found if row.threads == (fewer if fewer is not None else more)]
+    fewer = [row for row in rows if row.threads <= threads]
+    if not fewer:
+        least = min(rows, key=lambda row: row.threads)
+        return _standing_in(least, _rate(least), threads, f"at most that of {_several(least.threads)}")
+    best, most = max(fewer, key=_rate), max(row.threads for row in fewer)
+    if most == threads or any(row.threads == 0 for row in rows):
+        return best
+    return _standing_in(best, _rate(best) * threads / most, threads, f"{threads}/{most} of that of {_several(most)}")
+
+
+def _standing_in(row: Row, rate: float, threads: int, how: str) -> Row:
+    source = f"{how}, for want of one of {_several(threads)}" + (f"; {row.source}" if row.source else "")
+    figures: dict[str, Any] = {"threads": threads, "origin": "derived", "source": source}
+    if isinstance(row, Arithmetic):
+        figures |= {"flops_per_s": rate, "median_flops_per_s": None}
+    else:
+        figures |= {"bytes_per_s": rate, "median_bytes_per_s": None, "working_set_bytes": None}
+    return replace(row, **figures)
+
+
+def _rate(row: Arithmetic | Bandwidth) -> float:
+    return row.flops_per_s if isinstance(row, Arithmetic) else row.bytes_per_s
+
+
+def _several(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"
 
 
 def _best(one: Iterable[Any], other: Iterable[Any]) -> tuple[Any, ...]:

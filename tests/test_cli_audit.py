@@ -92,6 +92,11 @@ def test_an_unknown_figure_is_refused_with_its_neighbours(cli: Cli) -> None:
         ("audiosep", "line = 218", "line = 219", ["D10.first: lines changed"]),
         ("others", '  { id = "cpu"', '  # { id = "cpu"', ["X03.cpu", "is here no more"]),
         ("vocabulary", "part 5 (2/3)", "part 6", ["A01.chunks: source changed"]),
+        ("series", 'rtf = "A28.ort_par"', 'rtf = "A28.ort_tuned"', ["series.toml:cpu-ladder: steps[3].rtf changed"]),
+        ("series", 'precision = "fp16"', 'precision = "fp32"', ["series.toml:gpu-steps: steps[3].precision changed"]),
+        ("series", "hop = 512", "hop = 256", ["series.toml:cpu-ladder: hop changed"]),
+        ("../hardware/rtx-3060", "per_clock_and_core = ", "per_clock_and_core = 1", ["hardware/rtx-3060.toml: arith"]),
+        ("../hardware/h200", "bytes = ", "bytes = 1", ["hardware/h200.toml: level[1].bytes changed"]),
     ],
 )
 def test_a_figure_that_is_changed_by_hand_ends_with_1(
@@ -104,12 +109,43 @@ def test_a_figure_that_is_changed_by_hand_ends_with_1(
     text = path.read_text("utf-8")
     assert before in text
     path.write_text(text.replace(before, after, 1), "utf-8")
-    result = cli("audit", "--contradictions", env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"})
+    environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    result = cli("audit", "--contradictions", env=environment)
     assert result.returncode == 1, (result.stdout, result.stderr)
     assert "not as expected:" in result.stdout
     assert "python -m results.audit --lock" in result.stdout
     for word in words:
         assert word in result.stdout
+    # A program that reads JSON must not be told that all is well.
+    document = json.loads(cli("audit", "--contradictions", "--json", env=environment).stdout)
+    assert document["ok"] is False
+    assert any(words[0] in problem for problem in document["problems"])
+    assert sum(document["counts"].values()) > 300 > len(document["rows"])
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "words"),
+    [
+        ("published/series", "sample_rate = 44100", "sample_rate = 0", "[cpu-ladder]"),
+        ("published/series", 'rtf = "A28.tract_seq"', 'rtf = "A28.nothing"', "A28.nothing"),
+        ("published/series", 'hardware = "ryzen-7-5800x"', 'hardware = "ryzen-9"', "no profile 'ryzen-9'"),
+        ("hardware/h200", "cores = 132", "cores = 0", "hardware/h200.toml"),
+        ("hardware/h200", "[facts]", "[fa", "hardware/h200.toml is no TOML"),
+    ],
+)
+def test_a_series_or_profile_that_is_broken_ends_with_2(
+    file: str, before: str, after: str, words: str, tmp_path: Path, cli: Cli
+) -> None:
+    ignored = shutil.ignore_patterns("__pycache__", "evidence", "runs")
+    shutil.copytree(ROOT / "results", tmp_path / "results", ignore=ignored)
+    path = tmp_path / "results" / f"{file}.toml"
+    text = path.read_text("utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after, 1), "utf-8")
+    result = cli("audit", env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"})
+    assert result.returncode == 2, (result.stdout, result.stderr)
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_every_command_that_measures_a_figure_is_one_that_rtfloor_knows() -> None:

@@ -38,17 +38,17 @@ def audit(*, only: tuple[str, ...], contradictions: bool, as_json: bool) -> None
     from reports import audit as report
     from results.audit import CONTRADICTS, audit_published
 
-    findings, gone = audit_published(*zoo_facts())
+    findings, elsewhere = audit_published(*zoo_facts())
     shown = _chosen(findings, only)
-    gone = [] if only else gone
+    elsewhere = [] if only else elsewhere
     if as_json:
         listed = [found for found in shown if found.verdict == CONTRADICTS] if contradictions else shown
-        click.echo(json.dumps(report.document(listed, gone), ensure_ascii=False, allow_nan=False))
+        click.echo(json.dumps(report.document(shown, elsewhere, listed), ensure_ascii=False, allow_nan=False))
     else:
         if not contradictions:
             click.echo("\n".join(report.lines(shown)))
-        click.echo("\n".join(report.summary(shown, gone)))
-    if gone or any(found.problem for found in shown):
+        click.echo("\n".join(report.summary(shown, elsewhere)))
+    if elsewhere or any(found.problem for found in shown):
         sys.exit(1)
 
 

@@ -38,6 +38,8 @@ def peaks(*, as_json: bool, again: bool, quick: bool, known: bool, threads: tupl
         raise UserError("--known measures nothing: leave out --again, --quick and --threads, or --known itself")
     cpus = host.cpus()
     parsed = [parse_threads(value, "--threads") for value in threads]
+    if most := max((value for value in parsed if isinstance(value, int) and value > cpus), default=0):
+        raise UserError(f"--threads {most}: this machine lends {cpus} CPUs; name 1 to {cpus}, or all")
     numbers = [value if isinstance(value, int) else cpus for value in parsed] or all_threads(cpus)
     if known:
         found = known_peaks()

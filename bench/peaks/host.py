@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bench import host, paths
+from bench import host
+from bench.errors import UserError
 from bench.peaks import keep
 from bench.peaks.collect import Collected
+from bench.peaks.limits import believable
 from bench.peaks.topology import read_topology
 from bench.peaks.worksets import MEMORY_SHARE, levels, memory_workset, worksets
 from results.peaks import Peaks
@@ -34,10 +36,10 @@ NONE_OF_THEM = "none"
 
 def known_peaks() -> Peaks | str:
     """What earlier sittings found out about this host, or why nothing is known."""
-    found = keep.load(host.host_facts()["fingerprint"])
-    if isinstance(found, Peaks):
-        return found
-    return f"{found or 'this host has not been measured'}; measure it: rtfloor peaks"
+    found, unusable = keep.load(host.host_facts()["fingerprint"])
+    if found is None:
+        return f"{unusable[0] if unusable else 'this host has not been measured'}; measure it: rtfloor peaks"
+    return replace(found, notes=(*found.notes, *unusable))
 
 
 def all_threads(cpus: int) -> tuple[int, ...]:
@@ -50,7 +52,8 @@ def host_peaks(
 ) -> Peaks | str:
     """Measure now, and keep the best of this and of what was known.
 
-    A few seconds when ``quick``, about half a minute otherwise.
+    A few seconds when ``quick``, about half a minute otherwise. What cannot be kept is said, and lost with the process;
+    the peaks are none the worse for it.
 
     Args:
         spawn: starts a worker.
@@ -61,12 +64,7 @@ def host_peaks(
 
     Returns:
         The peaks, or why there are none.
-
-    Raises:
-        UserError: the cache folder cannot be written.
-        OSError: the same, while writing.
     """
-    paths.cache()  # before anything is measured that could not be kept
     facts = host.host_facts()
     topology = read_topology(host.usable_cpus())
     everyone = len(topology.order)
@@ -80,7 +78,11 @@ def host_peaks(
         # Only here: it brings along all that preparing a model needs, which workers of this package do not.
         from bench.peaks.calls import call_costs
 
-        costs = call_costs(spawn, say)
+        try:
+            costs = call_costs(spawn, say)
+        except (UserError, OSError) as error:
+            # Models are built in the cache folder.
+            costs = [f"what calls cost could not be measured: {error}"]
     clock_facts = collected.clock_facts()
     peaks = Peaks(
         name="host",
@@ -102,14 +104,30 @@ def host_peaks(
         ),
         facts={**clock_facts, "compiler": sittings.compiler, "threads_measured": numbers},
     )
-    known = "" if again else keep.load(facts["fingerprint"])
-    if isinstance(known, Peaks):
+    peaks = _believed(peaks)
+    known, unusable = (None, ()) if again else keep.load(facts["fingerprint"])
+    for reason in unusable:
+        say(f"{reason}; it was measured anew")
+    if known is not None:
         peaks = keep.merged(peaks, known)
-    elif known:
-        say(f"{known}; everything was measured anew")
+        peaks = replace(peaks, notes=(*peaks.notes, *unusable))
+    elif unusable:
         peaks = replace(peaks, notes=(*peaks.notes, "what earlier sittings had found could not be used"))
-    keep.save(peaks)
+    try:
+        keep.save(peaks)
+    except (UserError, OSError) as error:
+        say(f"the peaks could not be kept: {error}")
+        peaks = replace(peaks, notes=(*peaks.notes, f"these peaks could not be kept for later: {error}"))
     return peaks
+
+
+def _believed(peaks: Peaks) -> Peaks:
+    """Without what no processor does: a clock that stood still, or a counter that a virtual machine made up."""
+    believed, dropped = believable(peaks)
+    facts = dict(believed.facts)
+    if believed.clock_hz is None:
+        facts |= {keep.LOWEST: None, keep.HIGHEST: None, keep.BY_THREADS: {}}
+    return replace(believed, facts=facts, notes=(*believed.notes, *dropped))
 
 
 def _request(topology: Topology, numbers: Sequence[int], *, quick: bool) -> dict[str, Any]:

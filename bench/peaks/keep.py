@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench import paths
+from bench.errors import UserError
+from bench.peaks.limits import CLOCK_HZ, believable
 from models.atomic import write_atomically
 from results.errors import PeaksError
 from results.peaks import Peaks
+from results.peaks_checked import AGAIN, is_rate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,20 +28,45 @@ def place(fingerprint: str) -> Path:
     return paths.cache() / "peaks" / f"{fingerprint}.json"
 
 
-def load(fingerprint: str) -> Peaks | str:
-    """What is known of a host, or in one sentence why that cannot be used; empty when nothing was kept."""
-    path = place(fingerprint)
+def load(fingerprint: str) -> tuple[Peaks | None, tuple[str, ...]]:
+    """What is known of a host.
+
+    Returns:
+        The peaks, None where nothing usable was kept; and a sentence for everything that cannot be used.
+    """
     try:
+        path = place(fingerprint)
         peaks = Peaks.from_json(json.loads(path.read_text("utf-8")))
+        reason = _unusable(peaks, fingerprint)
     except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, PeaksError) as error:
-        return f"{path} cannot be used ({' '.join(str(error).split())[:120]})"
+        return None, ()
+    except UserError as error:
+        return None, (str(error),)
+    except (OSError, ValueError, RecursionError, PeaksError) as error:
+        # What to do about it is said by those who know whether it is being done.
+        said = " ".join(str(error).removesuffix(f"; {AGAIN}").split())[:120]
+        return None, (f"{path} cannot be used ({said})",)
+    if reason:
+        return None, (f"{path} {reason}",)
+    peaks, dropped = believable(peaks)
+    return peaks, tuple(f"of what {path} has, {what}" for what in dropped)
+
+
+def _unusable(peaks: Peaks, fingerprint: str) -> str:
     if peaks.fingerprint != fingerprint:
-        return f"{path} has the peaks of another host"
+        return "has the peaks of another host"
     if peaks.facts.get("kernels") != KERNELS:
-        return f"{path} was measured with kernels of another version"
-    return peaks
+        return "was measured with kernels of another version"
+    if not peaks.levels:
+        return "cannot be used (it has no levels, not even memory)"
+    by_threads = peaks.facts.get(BY_THREADS, {})
+    if not isinstance(by_threads, Mapping):
+        return f"cannot be used ({BY_THREADS} is no table)"
+    clocks = [peaks.facts.get(key) for key in (LOWEST, HIGHEST)]
+    for clock in (*(one for one in clocks if one is not None), *by_threads.values()):
+        if not is_rate(clock) or clock > CLOCK_HZ:
+            return f"cannot be used (no core clock is {str(clock)[:40]} Hz)"
+    return ""
 
 
 def save(peaks: Peaks) -> None:
@@ -45,6 +74,7 @@ def save(peaks: Peaks) -> None:
 
     Raises:
         OSError: the file cannot be written.
+        UserError: nor can its folder.
     """
     content = json.dumps(peaks.to_json(), ensure_ascii=False, indent=1).encode()
     write_atomically(place(peaks.fingerprint), lambda file: file.write(content))

@@ -6,6 +6,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from results import published
+from results.audit import tables
 from results.audit.lock import REMOVED, changes
 from results.audit.verdict import AGREES, CANNOT, CONTRADICTS, MEASURED, Finding, audit
 from results.audit.zoo import zoo_rows
@@ -27,20 +28,23 @@ def audit_published(zoo: Zoo, claims: Mapping[str, tuple[int, str]]) -> tuple[li
         claims: model to the number of parameters that it was built to match, and where that was published.
 
     Returns:
-        A finding per row in the order of the files; and a sentence for each row that was taken away.
+        A finding per row in the order of the files; and a sentence for each row that was taken away, and for each
+        series and hardware profile that was changed.
 
     Raises:
-        PublishedError: data or lock cannot be read, or a row names what there is not.
+        PublishedError: data or lock cannot be read, or a row or a series names what there is not.
+        PeaksError: a hardware profile is wrong.
     """
     rows = published.rows()
-    changed = changes(rows, _lock())
+    changed = changes(rows, _lock("rows.lock"))
+    beside = tables.problems(tables.changes(tables.tables(), _lock("tables.lock")))
     gone = [
         f"{name}: it was checked against its source and is here no more; put it back, or, if it had to go, "
         "run: python -m results.audit --lock"
         for name, keys in changed.items()
         if keys == (REMOVED,)
     ]
-    return audit({**rows, **zoo_rows(claims)}, zoo, published.words().needs, changed), gone
+    return audit({**rows, **zoo_rows(claims)}, zoo, published.words().needs, changed), gone + beside
 
 
 def counts(findings: list[Finding]) -> Mapping[str, int]:
@@ -48,10 +52,10 @@ def counts(findings: list[Finding]) -> Mapping[str, int]:
     return {verdict: sum(found.verdict == verdict for found in findings) for verdict in published.VERDICTS}
 
 
-def _lock() -> str:
+def _lock(name: str) -> str:
     try:
-        return resources.files("results.published").joinpath("rows.lock").read_text("utf-8")
+        return resources.files("results.published").joinpath(name).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PublishedError(
-            f"results/published/rows.lock cannot be read: {error}; put it back from version control"
+            f"results/published/{name} cannot be read: {error}; put it back from version control"
         ) from None

@@ -1,4 +1,4 @@
-"""``python -m results.audit --lock``: the published rows, as they are now, were checked against their sources."""
+"""``python -m results.audit --lock``: published rows, series and profiles, as they are now, were checked."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 from results import published
+from results.audit import tables
 from results.audit.lock import changes, write
-from results.errors import PublishedError
+from results.errors import PeaksError, PublishedError
 
 USAGE = """\
 usage: python -m results.audit --lock
-Write results/published/rows.lock anew, after every changed row was checked against its source.
+Write rows.lock and tables.lock in results/published anew, after every changed row, series and hardware profile was
+checked against its source.
 'rtfloor audit' shows verdicts."""
 
 
@@ -20,7 +22,7 @@ def main(arguments: list[str], path: Path) -> int:
 
     Args:
         arguments: of the command line.
-        path: of the lock.
+        path: of the lock of rows; that of tables is beside it.
 
     Returns:
         The exit code: 0 written, 2 not.
@@ -29,15 +31,16 @@ def main(arguments: list[str], path: Path) -> int:
         print(USAGE, file=sys.stderr)  # noqa: T201 - this is the command's answer
         return 2
     try:
-        rows = published.rows()
-        before = path.read_text("utf-8") if path.exists() else ""
+        rows, found, beside = published.rows(), tables.tables(), path.with_name("tables.lock")
+        before, before_tables = (one.read_text("utf-8") if one.exists() else "" for one in (path, beside))
         path.write_text(write(rows), "utf-8")
-    except (PublishedError, OSError) as error:
+        beside.write_text(tables.write(found), "utf-8")
+    except (PublishedError, PeaksError, OSError) as error:
         print(f"results.audit: {error}", file=sys.stderr)  # noqa: T201 - this is the command's answer
         return 2
-    for name, keys in changes(rows, before).items():
+    for name, keys in (changes(rows, before) | tables.changes(found, before_tables)).items():
         print(f"{name}: {', '.join(keys)}")  # noqa: T201 - this is the command's answer
-    print(f"{len(rows)} rows locked in {path}")  # noqa: T201 - this is the command's answer
+    print(f"{len(rows)} rows locked in {path}, {len(found)} tables in {beside}")  # noqa: T201 - this is the command's answer
     return 0
 
 

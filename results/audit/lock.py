@@ -35,7 +35,7 @@ def changes(rows: Mapping[str, Row], text: str) -> dict[str, tuple[str, ...]]:
 
     Rows that are new, or gone, have :data:`ADDED` or :data:`REMOVED` in place of keys.
     """
-    locked = dict(_parse(line) for line in text.splitlines() if line and not line.startswith("#"))
+    locked = parse(text)
     found: dict[str, tuple[str, ...]] = {}
     for name, row in rows.items():
         if name not in locked:
@@ -46,6 +46,11 @@ def changes(rows: Mapping[str, Row], text: str) -> dict[str, tuple[str, ...]]:
         if differing:
             found[name] = differing
     return {**found, **{name: (REMOVED,) for name in locked if name not in rows}}
+
+
+def parse(text: str) -> dict[str, dict[str, str]]:
+    """A lock: what stands first in a line, to its keys and their digests."""
+    return dict(_parse(line) for line in text.splitlines() if line and not line.startswith("#"))
 
 
 def _parse(line: str) -> tuple[str, dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from results.errors import PeaksError
 from results.hardware.profile import parse
@@ -37,18 +37,34 @@ def hardware(name: str) -> Peaks:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise PeaksError(f"hardware profile {name} cannot be read: {error}") from None
-        return _parse(text, path.stem, name)
+        return parse(_toml(text, name), path.stem, name)
+    return parse(values(name), name, _where(name))
+
+
+def values(name: str) -> dict[str, Any]:
+    """What stands in the file of one of :func:`names`; :mod:`results.audit` guards it.
+
+    Raises:
+        PeaksError: there is no such machine, or its file cannot be read.
+    """
     if name not in names():
         raise PeaksError(
             f"there is no hardware profile {name!r} ({', '.join(names())}); "
             "a file of yours is as good: --hardware path/to/machine.toml, see docs/published.md"
         )
     file = resources.files("results.hardware").joinpath(name + _SUFFIX)
-    return _parse(file.read_text("utf-8"), name, f"results/hardware/{name}{_SUFFIX}")
-
-
-def _parse(text: str, name: str, where: str) -> Peaks:
     try:
-        return parse(tomllib.loads(text), name, where)
+        return _toml(file.read_text("utf-8"), _where(name))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PeaksError(f"hardware profile {_where(name)} cannot be read: {error}") from None
+
+
+def _where(name: str) -> str:
+    return f"results/hardware/{name}{_SUFFIX}"
+
+
+def _toml(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PeaksError(f"hardware profile {where} is no TOML: {error}") from None

@@ -31,6 +31,7 @@ _KEYS = {
     "bandwidth": {"level", "kind", *_RATE},
     "call": {"what", "version", "seconds", "source"},
 }
+_PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "int8", "int4")
 _DEVICES = ("cpu", "gpu")
 _KINDS = ("read", "write", "copy")
 
@@ -73,8 +74,17 @@ def parse(values: Mapping[str, Any], name: str, where: str) -> Peaks:
         calls=tuple(_call(row) for row in reader.rows("call")),
         clock_hz=clock_hz,
         notes=tuple(reader.texts("notes")),
-        facts={**reader.table("facts"), "threads": threads, "clocks_hz": reader.table("clock_hz")},
+        facts={**_facts(reader), "threads": threads, "clocks_hz": reader.table("clock_hz")},
     )
+
+
+def _facts(reader: _Reader) -> dict[str, Any]:
+    """Anything else; of ``matches`` alone it is known what it must be: a text would match letter by letter."""
+    facts = reader.table("facts")
+    matches = facts.get("matches", [])
+    if not isinstance(matches, list) or not all(isinstance(item, str) and item.strip() for item in matches):
+        reader.fail(f"key 'matches' of [facts] is {matches!r}; it must be a list of parts of a processor's name")
+    return facts
 
 
 class _Scale:
@@ -110,7 +120,7 @@ def _level(table: _Reader) -> Level:
 
 def _arithmetic(table: _Reader, scale: _Scale) -> Iterable[Arithmetic]:
     for threads, rate, origin, source in scale.rates(table):
-        precision, isa = table.text("precision"), table.text("isa")
+        precision, isa = table.choice("precision", _PRECISIONS), table.text("isa")
         yield Arithmetic(precision, isa, threads, rate, origin=origin, source=source)
 
 
@@ -200,6 +210,6 @@ class _Reader:
         """The clock that rates hold at."""
         which, clocks = self.text("clock"), self.table("clock_hz")
         value = clocks.get(which)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
             self.fail(f"clock is {which!r}, and [clock_hz] gives no number above 0 under that name")
         return float(clocks[which])

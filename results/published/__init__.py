@@ -30,6 +30,7 @@ __all__ = [
     "series",
     "series_about",
     "series_names",
+    "series_values",
     "words",
 ]
 
@@ -82,10 +83,19 @@ def series_about(name: str) -> Series:
     Raises:
         PublishedError: there is none of that name, or it is wrong.
     """
+    return steps.parse(name, series_values(name), rows())
+
+
+def series_values(name: str) -> Any:
+    """A series as it stands in its file; :mod:`results.audit` guards it.
+
+    Raises:
+        PublishedError: there is none of that name.
+    """
     tables = _toml("series")
     if name not in tables:
         raise PublishedError(f"there is no published series {name!r}; there are {', '.join(tables)}")
-    return steps.parse(name, tables[name], rows())
+    return tables[name]
 
 
 def series(name: str) -> list[Step]:

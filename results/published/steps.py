@@ -95,7 +95,7 @@ def parse(name: str, values: Mapping[str, Any], rows: Mapping[str, Row]) -> Seri
         return Series(
             name, values["title"], values["hardware"], values["model"], values["signal"], audio_s, said, steps
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise PublishedError(f"results/published/series.toml, [{name}]: {error} is missing or wrong") from None
 
 

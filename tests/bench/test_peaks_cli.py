@@ -84,6 +84,7 @@ def test_without_llvmlite_one_sentence_says_how_to_get_it(cli: Cli, tmp_path: Pa
     [
         (("--threads", "0"), "whole numbers from 1"),
         (("--threads", "many"), "whole numbers from 1"),
+        (("--threads", "1", "--threads", "99999"), f"this machine lends {host.cpus()} CPUs"),
         (("--known", "--again"), "measures nothing"),
     ],
 )

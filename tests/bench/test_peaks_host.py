@@ -94,7 +94,7 @@ def test_a_slow_hour_does_not_lower_what_is_known() -> None:
 
 
 def test_again_starts_afresh() -> None:
-    made(lambda _: reply(200.0))
+    made(lambda _: reply(130.0))
     assert made(lambda _: reply(100.0), again=True).arithmetic[0].flops_per_s == 100e9
     known = known_peaks()
     assert isinstance(known, Peaks)
@@ -110,13 +110,22 @@ def test_nothing_known_says_how_to_find_out() -> None:
     [
         lambda record: "{",
         lambda record: "[]",
+        lambda record: "null",
+        lambda record: "[" * 100_000,
+        lambda record: json.dumps({**record, "facts": None}),
+        lambda record: json.dumps({**record, "levels": []}),
+        lambda record: json.dumps({**record, "facts": {**record["facts"], "clock_hz_lowest": "slow"}}),
+        lambda record: json.dumps({**record, "facts": {**record["facts"], "clock_hz_highest": 1e12}}),
+        lambda record: json.dumps({**record, "facts": {**record["facts"], "clock_hz_by_threads": []}}),
+        lambda record: json.dumps({**record, "facts": {**record["facts"], "clock_hz_by_threads": {"1": "x"}}}),
+        lambda record: json.dumps({**record, "arithmetic": [{**record["arithmetic"][0], "flops_per_s": "fast"}]}),
         lambda record: json.dumps({**record, "schema": 99}),
         lambda record: json.dumps({**record, "fingerprint": "somebody else"}),
         lambda record: json.dumps({**record, "facts": {**record["facts"], "kernels": 0}}),
     ],
 )
 def test_a_spoilt_or_foreign_file_is_measured_anew_and_said(spoil: Callable[[dict[str, Any]], str]) -> None:
-    path = keep.place(made(lambda _: reply(999.0)).fingerprint)
+    path = keep.place(made(lambda _: reply(130.0)).fingerprint)
     path.write_text(spoil(json.loads(path.read_text())))
     said: list[str] = []
     found = host_peaks(Workers(lambda _: reply(100.0)), [1], quick=True, say=said.append)
@@ -125,6 +134,64 @@ def test_a_spoilt_or_foreign_file_is_measured_anew_and_said(spoil: Callable[[dic
     assert any(str(path) in line for line in said)
     assert "what earlier sittings had found could not be used" in found.notes
     assert isinstance(known_peaks(), Peaks)
+
+
+def test_a_folder_where_the_file_should_be_costs_the_keeping_only() -> None:
+    path = keep.place(made(lambda _: reply()).fingerprint)
+    path.unlink()
+    (path / "x").mkdir(parents=True)
+    said: list[str] = []
+    found = host_peaks(Workers(lambda _: reply(100.0)), [1], quick=True, say=said.append)
+    assert isinstance(found, Peaks)
+    assert found.arithmetic[0].flops_per_s == 100e9
+    assert any("could not be kept" in note for note in found.notes)
+    assert any("could not be kept" in line for line in said)
+    known = known_peaks()
+    assert isinstance(known, str)
+    assert "measure it" in known
+
+
+def test_a_cache_folder_that_cannot_be_written_still_gives_peaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("RTFLOOR_CACHE", str(tmp_path / "file" / "cache"))
+    for short in (True, False):
+        found = host_peaks(Workers(lambda _: reply()), [1], quick=short, say=lambda _: None)
+        assert isinstance(found, Peaks)
+        assert found.arithmetic[0].flops_per_s == 100e9
+        assert any(
+            "these peaks could not be kept for later" in note and "RTFLOOR_CACHE" in note for note in found.notes
+        )
+    assert "RTFLOOR_CACHE" in str(known_peaks())
+
+
+def test_a_kept_figure_that_no_processor_reaches_goes_away() -> None:
+    path = keep.place(made(lambda _: reply(100.0)).fingerprint)
+    record = json.loads(path.read_text())
+    record["arithmetic"][0]["flops_per_s"] = 1e30
+    path.write_text(json.dumps(record))
+    known = known_peaks()
+    assert isinstance(known, Peaks)
+    assert known.arithmetic == ()
+    assert any("fp32 with fma on 1 thread was dropped" in note for note in known.notes)
+    later = made(lambda _: reply(90.0))
+    assert later.arithmetic[0].flops_per_s == 90e9
+    assert any("fp32 with fma on 1 thread was dropped" in note for note in later.notes)
+    # What was right is still known.
+    assert later.bandwidth[0].bytes_per_s == 70e9
+    after = known_peaks()
+    assert isinstance(after, Peaks)
+    assert after.arithmetic == later.arithmetic
+
+
+def test_a_figure_that_no_processor_reaches_is_not_collected_either() -> None:
+    peaks = made(lambda _: reply(200.0))
+    assert peaks.arithmetic == ()
+    assert any("fp32 with fma on 1 thread was dropped" in note for note in peaks.notes)
+    still = made(lambda _: reply(clock=1e12))
+    assert any("core clock of 1000 GHz was dropped" in note for note in still.notes)
+    assert (still.clock_hz, still.facts["clock_hz_by_threads"]) == (4e9, {"1": 4e9})
 
 
 def test_one_bad_instruction_set_costs_itself_only() -> None:

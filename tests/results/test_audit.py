@@ -11,7 +11,7 @@ import pytest
 from models.facts import zoo
 from results import published
 from results.audit import __main__ as command
-from results.audit import audit, audit_published, counts
+from results.audit import audit, audit_published, counts, tables
 from results.audit.lock import ADDED, REMOVED, changes, write
 from results.audit.rules import RULES
 from results.audit.zoo import zoo_rows
@@ -242,6 +242,32 @@ def test_a_new_row_wants_to_be_checked() -> None:
     assert found.problem.startswith("A24.ms: it is new; check it against ArtifactNet research")
 
 
+def test_no_value_of_a_series_or_profile_escapes_the_lock() -> None:
+    found = tables.tables()
+    text = tables.write(found)
+    assert tables.changes(found, text) == {}
+    assert {"published/series.toml:cpu-ladder", "hardware/ryzen-7-5800x.toml"} <= set(found)
+    for name, table in found.items():
+        for key, value in table.items():
+            other = {**found, name: {**table, key: [value]}}
+            assert tables.changes(other, text) == {name: (key,)}
+    (problem,) = tables.problems({"hardware/h200.toml": ("level[1].bytes",)})
+    assert problem.startswith("results/hardware/h200.toml: level[1].bytes changed since")
+
+
+def test_tables_and_values_that_come_and_go_are_noticed() -> None:
+    text = tables.write({"a": {"x y": 1, "z": 2}, "b": {"x": 1}})
+    assert tables.changes({"a": {"x y": 1, "w": 2}, "c": {"x": 1}}, text) == {
+        "a": ("w", "z"),
+        "c": (tables.TABLE_ADDED,),
+        "b": (tables.TABLE_REMOVED,),
+    }
+    said = tables.problems({"c": (tables.TABLE_ADDED,)})
+    assert said == [
+        "results/c: table added; put it back, or check it against its sources and run: python -m results.audit --lock"
+    ]
+
+
 def test_the_lock_is_written_on_purpose_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "rows.lock"
     assert command.main([], path) == 2
@@ -250,8 +276,13 @@ def test_the_lock_is_written_on_purpose_only(tmp_path: Path, capsys: pytest.Capt
     assert command.main(["--lock"], path) == 0
     assert f"{len(published.rows())} rows locked" in capsys.readouterr().out
     assert changes(published.rows(), path.read_text("utf-8")) == {}
+    beside = tmp_path / "tables.lock"
+    assert tables.changes(tables.tables(), beside.read_text("utf-8")) == {}
     path.write_text(path.read_text("utf-8").replace("A24.ms ", "A24.mss "))
+    beside.write_text(beside.read_text("utf-8").replace(" hop=", " hop=0"))
     assert command.main(["--lock"], path) == 0
-    assert "A24.ms: row added\nA24.mss: row removed\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "A24.ms: row added\nA24.mss: row removed\n" in said
+    assert "published/series.toml:cpu-ladder: hop\n" in said
     assert command.main(["--lock"], tmp_path / "none" / "rows.lock") == 2
     assert "results.audit: " in capsys.readouterr().err

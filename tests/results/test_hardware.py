@@ -169,3 +169,22 @@ def test_an_unknown_machine_and_a_missing_file_are_refused(tmp_path: Path) -> No
         hardware("pentium")
     with pytest.raises(PeaksError, match="cannot be read"):
         hardware(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize("matches", ['"Ryzen"', "[1]", '[""]', "3"])
+def test_names_that_would_match_any_processor_are_refused(tmp_path: Path, matches: str) -> None:
+    # A text in place of a list would match letter by letter: every machine would be this one.
+    with pytest.raises(PeaksError, match=r"'matches' of \[facts\]"):
+        hardware(mine(tmp_path, f"{MINE}\n[facts]\nmatches = {matches}\n"))
+
+
+@pytest.mark.parametrize("clock", ["inf", "nan", "-1.0", "true"])
+def test_a_clock_that_is_no_number_above_0_is_refused(tmp_path: Path, clock: str) -> None:
+    with pytest.raises(PeaksError, match="clock"):
+        hardware(mine(tmp_path, MINE.replace("boost = 3e9", f"boost = {clock}")))
+
+
+def test_a_misspelt_precision_is_refused(tmp_path: Path) -> None:
+    # Nothing would ever ask for it, and its rates would be missing without a word.
+    with pytest.raises(PeaksError, match=r"'precision' is 'fp23'; it must be one of fp64, fp32"):
+        hardware(mine(tmp_path, MINE.replace('"fp32"', '"fp23"')))

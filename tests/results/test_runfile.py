@@ -74,12 +74,12 @@ def test_what_was_written_is_what_is_read(path: Path) -> None:
 
 def test_samples_are_little_endian_in_the_file_as_documented(path: Path, run: RunFile) -> None:
     # Scripts read the table without us.
-    big = Record("a", 0, "ok", "", "", {}, np.array([1, 258], ">i8"), np.array([3], ">i8"))
+    big = Record("a", 0, "ok", "", "", {}, np.array([1, 258], ">i8"), np.array([3, 4], ">i8"))
     run.add(big)
     with sqlite3.connect(path) as database:
         ((wall, cpu),) = database.execute("SELECT wall_ns, cpu_ns FROM process").fetchall()
     assert wall == (1).to_bytes(8, "little") + (258).to_bytes(8, "little")
-    assert cpu == (3).to_bytes(8, "little")
+    assert cpu == (3).to_bytes(8, "little") + (4).to_bytes(8, "little")
     (back,) = run.records()
     assert back.wall_ns.tolist() == [1, 258]
 
@@ -232,15 +232,81 @@ def test_a_damaged_file_is_an_error_and_not_an_empty_run(path: Path) -> None:
         list(run.records())
 
 
-@pytest.mark.parametrize("column", ["facts = '{'", "wall_ns = x'010203'"])
-def test_a_damaged_record_is_an_error_with_the_files_name(path: Path, column: str) -> None:
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        ("facts = '{'", "no JSON"),
+        ("facts = '[]'", "should be a table"),
+        ("facts = '{\"threads_used\": NaN}'", "'threads_used'"),
+        ('facts = \'{"error": {"snr_db": 1}}\'', "has no 'max_abs'"),
+        ('facts = \'{"phases_ns": {"start": 1}}\'', "has no 'import'"),
+        ("wall_ns = x'010203'", "no 64-bit numbers"),
+        ("wall_ns = 'abcdefgh'", "no 64-bit numbers"),
+        ("wall_ns = x'0100000000000000'", "1 times and 50"),
+        ("wall_ns = x'fbffffffffffffff', cpu_ns = x'0100000000000000'", "one is -5 ns"),
+        ("wall_ns = x'0000000000000000', cpu_ns = x'0100000000000000'", "took no time at all"),
+        ("status = 'fine'", "none of ok, wrong"),
+        ("warmup = -1", "warm-up of -1"),
+        ("round = 'x'", "no whole number"),
+        ("reason = x'00'", "no text"),
+    ],
+)
+def test_a_damaged_record_is_an_error_with_the_files_name_and_what_is_wrong(
+    path: Path, column: str, reason: str
+) -> None:
+    changed(path, f"UPDATE process SET {column}")
+    with pytest.raises(RunFileError, match=r"run\.sqlite cannot be read") as caught, RunFile.read(path) as run:
+        list(run.records())
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{}", "has no 'model'"),
+        ("[]", "should be a table"),
+        (json.dumps(spec(threads="2")), "'threads'"),
+        (json.dumps(spec(audio_s=float("nan"))), "'audio_s'"),
+        (json.dumps(spec(options=[1])), "'options'"),
+        (json.dumps(spec(changed="precision")), "'changed'"),
+        (json.dumps(spec(version=2)), "'version'"),
+    ],
+)
+def test_a_cell_that_says_too_little_is_named(path: Path, text: str, reason: str) -> None:
+    changed(path, "UPDATE cell SET spec = ? WHERE id = 'a'", text)
+    with pytest.raises(RunFileError, match=r"run\.sqlite cannot be read: .*cell 'a'") as caught:
+        RunFile.read(path).cells()
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["plan", "peaks", "host", "node_times", "environment"])
+def test_a_table_that_is_null_is_not_known_and_a_list_is_refused(path: Path, key: str) -> None:
+    # Whoever asks for facts().get("plan", {}) would get None.
+    changed(path, "INSERT OR REPLACE INTO run VALUES (?, 'null')", key)
+    with RunFile.read(path) as run:
+        assert key not in run.facts()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE run SET value = '[1]' WHERE key = ?", (key,))
+    database.close()
+    with RunFile.read(path) as run, pytest.raises(RunFileError, match=f"the fact '{key}' should be a table"):
+        run.facts()
+
+
+def test_an_engine_that_answered_with_infinities_is_read(path: Path) -> None:
+    wrong = record("a", error={"max_abs": float("inf"), "snr_db": float("nan"), "cosine": None})
+    with RunFile.create(path, FACTS, CELLS) as run:
+        run.add(wrong)
+        (back,) = run.records()
+    assert back.facts["error"]["max_abs"] == float("inf")
+
+
+def changed(path: Path, statement: str, *values: str) -> None:
+    """A run file with one record, after somebody's hand was in it."""
     with RunFile.create(path, FACTS, CELLS) as run:
         run.add(record("a", 0))
     with sqlite3.connect(path) as database:
-        database.execute(f"UPDATE process SET {column}")
+        database.execute(statement, values)
     database.close()
-    with pytest.raises(RunFileError, match=r"run\.sqlite cannot be read"), RunFile.read(path) as run:
-        list(run.records())
 
 
 def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
