@@ -2,13 +2,16 @@
 
 Runs are never merged. Samples of two runs stay apart, and so do their processes: a cell of one run is beside the same
 cell of another, with a ratio whose interval knows that rounds of different runs have nothing in common.
+
+Of a hundred cells that did not change, five would seem to at 95 %. So a verdict allows for how many cells are compared
+(Holm 1979: at most one comparison in twenty has any wrong verdict), while each interval stays one of 95 %.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from reports.source import Source
+    from results.record import Record
     from results.summary import CellSummary
 
 # Facts about machines that can explain a difference.
@@ -38,6 +42,8 @@ HOST = (
     "python",
 )
 FASTER, SLOWER, SAME, NO_INTERVAL = "faster", "slower", "cannot be told apart", "no interval"
+# Of all that could be said of nothing that changed, so much is said wrongly at most.
+WRONG_MOST = 0.05
 # Audio per call is a quotient of whole numbers; this is rounding.
 AUDIO_ALIKE = 1e-9
 Key = tuple[str, str, str, str, int, tuple[tuple[str, str], ...]]
@@ -56,7 +62,8 @@ class Pair:
         other: which run the second is of, as an index.
         ratio: p50 of the other over that of the base; below 1 is faster. None where it cannot be made.
         interval: 95 %; None from too few processes.
-        verdict: ``faster``, ``slower``, ``cannot be told apart``, ``no interval``, or ``""`` where there is no ratio.
+        verdict: ``faster``, ``slower``, ``cannot be told apart``, ``no interval``, or ``""`` where there is no ratio;
+            it allows for all cells that are compared.
         refused: why the two must not be compared; empty where they may.
         notes: what differs and may explain the ratio, such as the runtime's version.
     """
@@ -87,9 +94,19 @@ class Comparison:
     differences: Mapping[str, tuple[str, ...]]
 
     @property
-    def same_host(self) -> bool:
-        """Whether all runs were made on one machine, as far as it can be told."""
-        return len({(source.host.get("fingerprint"), source.host.get("name_sha256")) for source in self.sources}) == 1
+    def same_host(self) -> bool | None:
+        """Whether all runs were made on one machine; None where it cannot be told."""
+        names = ("fingerprint", "name_sha256", "cpu")
+        found = {name: {source.host.get(name) for source in self.sources} - {None, "", "unknown"} for name in names}
+        if any(len(values) > 1 for values in found.values()):
+            return False
+        told = all(source.host.get(name) not in (None, "", "unknown") for source in self.sources for name in names[:2])
+        return True if told else None
+
+    @property
+    def tested(self) -> int:
+        """Pairs with an interval, for which verdicts allow."""
+        return sum(pair.interval is not None for pair in self.pairs)
 
     @property
     def compared(self) -> list[Pair]:
@@ -111,16 +128,36 @@ def compare(sources: Sequence[Source]) -> Comparison:
     """
     if len(sources) < 2:
         raise CompareError("a comparison needs two runs or more")
-    paths = [source.path.resolve() for source in sources]
-    if len(set(paths)) < len(paths):
-        raise CompareError("the same run was named twice; a run is always as fast as itself")
-    keyed = [_by_key(source) for source in sources]
+    for one, other in combinations(sources, 2):
+        if one.path.resolve() == other.path.resolve():
+            raise CompareError("the same run was named twice; a run is always as fast as itself")
+        if _same_run(one, other):
+            raise CompareError(f"{one.path} and {other.path} are the same run; a run is always as fast as itself")
+    sources = named_apart(sources)
+    keyed = _keyed(sources)
     pairs: list[Pair] = []
     for key, base in keyed[0].items():
         pairs += [_pair(base, there[key], other) for other, there in enumerate(keyed) if other and key in there]
-    found = Comparison(tuple(sources), tuple(pairs), tuple(_only(keyed)), differences(sources))
-    if all(pair.refused for pair in pairs):
+    if all(pair.ratio is None for pair in pairs):
         raise CompareError(_nothing(sources, pairs))
+    return Comparison(tuple(sources), tuple(_judged(pairs)), tuple(_only(keyed)), differences(sources))
+
+
+def named_apart(sources: Sequence[Source]) -> list[Source]:
+    """Runs whose names are all different: files of one name by their folders, and by a number where those are alike."""
+    stems = Counter(source.name for source in sources)
+    taken: set[str] = set()
+    found = []
+    for source in sources:
+        name = source.name
+        if stems[name] > 1:
+            name = f"{source.path.resolve().parent.name}/{name}"
+        unique, number = name, 1
+        while unique in taken or (number > 1 and unique in stems):
+            number += 1
+            unique = f"{name} ({number})"
+        taken.add(unique)
+        found.append(source if unique == source.name else replace(source, label=unique))
     return found
 
 
@@ -162,15 +199,58 @@ def _pair(base: CellSummary, other: CellSummary, number: int) -> Pair:
     notes = tuple(_notes(base, other))
     if refused or base.p50_ms is None or other.p50_ms is None:
         return Pair((base, other), number, None, None, "", refused, notes)
-    # A round's number means nothing in another run: without numbers in common, the two are compared unpaired.
-    beyond = max(base.medians_ns, default=0) + 1
-    moved = {beyond + place: median for place, median in enumerate(other.medians_ns.values())}
-    found = log_ratio_interval(moved, base.medians_ns)
+    found = log_ratio_interval(_moved(base, other), base.medians_ns)
     if found is None:
         return Pair((base, other), number, other.p50_ms / base.p50_ms, None, NO_INTERVAL, (), notes)
     ratio, interval = found
-    verdict = FASTER if interval.high < 1 else SLOWER if interval.low > 1 else SAME
-    return Pair((base, other), number, ratio, interval, verdict, (), notes)
+    return Pair((base, other), number, ratio, interval, SAME, (), notes)
+
+
+def _judged(pairs: Sequence[Pair]) -> list[Pair]:
+    """Verdicts that allow for how many there are (Holm 1979).
+
+    Whoever can be told apart at the level of all n leaves fewer for those that are left, until none can be.
+    """
+    left = {place for place, pair in enumerate(pairs) if pair.interval is not None}
+    tested = len(left)
+    apart: set[int] = set()
+    while left:
+        confidence = 1 - WRONG_MOST / len(left)
+        found = {place for place in left if not _holds_one(_interval_at(pairs[place], confidence))}
+        if not found:
+            break
+        apart |= found
+        left -= found
+    judged = []
+    for place, pair in enumerate(pairs):
+        if place in apart:
+            judged.append(replace(pair, verdict=FASTER if (pair.ratio or 1.0) < 1 else SLOWER))
+        elif pair.interval is not None and not _holds_one(pair.interval):
+            judged.append(
+                replace(pair, notes=(*pair.notes, f"its interval alone would tell; of {tested} it may be chance"))
+            )
+        else:
+            judged.append(pair)
+    return judged
+
+
+def _holds_one(interval: Interval | None) -> bool:
+    return interval is None or interval.low <= 1 <= interval.high
+
+
+def _interval_at(pair: Pair, confidence: float) -> Interval | None:
+    base, other = pair.cells
+    found = log_ratio_interval(_moved(base, other), base.medians_ns, confidence)
+    return None if found is None else found[1]
+
+
+def _moved(base: CellSummary, other: CellSummary) -> dict[int, float]:
+    """Medians of the other with numbers of no round of the base.
+
+    A round's number means nothing in another run: without numbers in common, the two are compared unpaired.
+    """
+    beyond = max(base.medians_ns, default=0) + 1
+    return {beyond + place: median for place, median in enumerate(other.medians_ns.values())}
 
 
 def _notes(base: CellSummary, other: CellSummary) -> Iterator[str]:
@@ -187,9 +267,56 @@ def _notes(base: CellSummary, other: CellSummary) -> Iterator[str]:
         yield f"{base.threads_used} and {other.threads_used} threads ran"
 
 
-def _by_key(source: Source) -> dict[Key, CellSummary]:
-    """Cells by what is asked of them, whatever the version that answers."""
-    return {_key(cell): cell for cell in source.cells}
+def _same_run(one: Source, other: Source) -> bool:
+    """Whether two files hold one run, or the same at an earlier time: one beginning, and no process that differs."""
+    beginnings = [
+        (source.facts.get("created"), source.facts.get("seed"), source.host.get("fingerprint"))
+        for source in (one, other)
+    ]
+    if None in beginnings[0][:2] or beginnings[0] != beginnings[1]:
+        return False
+    if {_identity(cell) for cell in one.cells} != {_identity(cell) for cell in other.cells}:
+        return False
+    ours, theirs = (set(map(_process, source.records)) for source in (one, other))
+    return bool(ours and theirs) and (ours <= theirs or theirs <= ours)
+
+
+def _identity(cell: CellSummary) -> tuple[str, Key]:
+    return cell.cell, _key(cell)
+
+
+def _process(record: Record) -> tuple[str, int, str, str, bytes]:
+    return record.cell, record.round, record.started_at, repr(record.facts), record.wall_ns.tobytes()
+
+
+def _keyed(sources: Sequence[Source]) -> list[dict[Key, CellSummary]]:
+    """Cells of each run by what is asked of them, whatever the version that answers.
+
+    Only where a run asks the same of several versions does the version count, and then their order.
+    """
+    grouped: list[dict[Key, list[CellSummary]]] = []
+    for source in sources:
+        groups: dict[Key, list[CellSummary]] = defaultdict(list)
+        for cell in source.cells:
+            groups[_key(cell)].append(cell)
+        grouped.append(groups)
+    several = {key for groups in grouped for key, cells in groups.items() if len(cells) > 1}
+    return [
+        {
+            key: cell
+            for plain, cells in groups.items()
+            for key, cell in (_numbered(plain, cells) if plain in several else [(plain, cells[0])])
+        }
+        for groups in grouped
+    ]
+
+
+def _numbered(key: Key, cells: Sequence[CellSummary]) -> Iterator[tuple[Key, CellSummary]]:
+    seen: Counter[str] = Counter()
+    for cell in cells:
+        version = str(cell.spec.get("version"))
+        seen[version] += 1
+        yield (*key[:-1], (*key[-1], ("version", version), ("number", str(seen[version])))), cell
 
 
 def _key(cell: CellSummary) -> Key:
@@ -217,7 +344,7 @@ def _nothing(sources: Sequence[Source], pairs: Sequence[Pair]) -> str:
     if pairs:
         reasons: dict[str, list[str]] = defaultdict(list)
         for pair in pairs:
-            reasons["; ".join(pair.refused)].append(pair.cells[0].cell)
+            reasons["; ".join(pair.refused or pair.notes) or "neither has a time"].append(pair.cells[0].cell)
         said = ". ".join(
             f"{cells[0]}{f' and {len(cells) - 1} more' if cells[1:] else ''}: {reason}"
             for reason, cells in reasons.items()

@@ -9,9 +9,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reports import budgets, compare, forms, words, work
+from reports import budgets, compare, forms, kept, words, work
 from reports.answer import answer, headline
 from reports.charts import canvas
+from reports.charts.chart import distinct
 from reports.charts.every import SECTIONS, charts
 from reports.charts.ratios import ratios
 from reports.document import document_of, finite
@@ -57,7 +58,7 @@ def one_run(source: Source, folder: Path, formats: Sequence[str] = FORMATS, *, s
 
     Args:
         source: the run.
-        folder: is made; files of the same names are replaced.
+        folder: is made; files of the same names are replaced, and those of another run's report go.
         formats: of :data:`FORMATS`.
         samples: also write every timed call as ``samples.csv``.
     """
@@ -83,6 +84,7 @@ def one_run(source: Source, folder: Path, formats: Sequence[str] = FORMATS, *, s
 
             written.text("samples.csv", samples_frame(run).to_csv(index=False))
     _pictures([chart for section in SECTIONS for chart in drawn[section]], written, formats)
+    kept.clear(folder, written.paths, [_identity(source)], formats)
     return written
 
 
@@ -93,8 +95,9 @@ def several_runs(sources: Sequence[Source], folder: Path, formats: Sequence[str]
         CompareError: nothing in them can be compared.
     """
     comparison = compare.compare(sources)
+    sources = comparison.sources
     written = Written(folder)
-    drawn = [chart for other in range(1, len(sources)) if (chart := ratios(comparison, other)) is not None]
+    drawn = distinct([chart for other in range(1, len(sources)) if (chart := ratios(comparison, other)) is not None])
     if "html" in formats:
         written.text(PAGE, several.page(comparison, drawn))
     if "md" in formats:
@@ -111,7 +114,13 @@ def several_runs(sources: Sequence[Source], folder: Path, formats: Sequence[str]
         written.text("cells.csv", pd.concat(frames, ignore_index=True).to_csv(index=False))
         written.text("comparison.csv", pd.DataFrame(comparison_entry(comparison)["pairs"]).to_csv(index=False))
     _pictures(drawn, written, formats)
+    kept.clear(folder, written.paths, [_identity(source) for source in sources], formats)
     return written
+
+
+def _identity(source: Source) -> str:
+    """What tells a run from others, wherever its file lies."""
+    return f"{source.path.stem} {source.facts.get('created')} {source.facts.get('seed')}"
 
 
 def _document(source: Source) -> dict[str, Any]:
@@ -140,6 +149,7 @@ def comparison_entry(comparison: Comparison) -> dict[str, Any]:
     return {
         "base": names[0],
         "same_host": comparison.same_host,
+        "verdicts_allow_for": comparison.tested,
         "differences": {name: list(values) for name, values in comparison.differences.items()},
         "pairs": [
             {
@@ -201,8 +211,12 @@ def comparison_markdown(comparison: Comparison) -> str:
     names = [source.name for source in comparison.sources]
     parts = [f"# {' beside '.join(reversed(names))}", ""]
     parts += [f"- {several.sentence(comparison, other)}" for other in range(1, len(names))]
-    if not comparison.same_host:
+    if comparison.same_host is None:
+        parts += ["- not known: whether these runs were made on one machine"]
+    elif not comparison.same_host:
         parts += ["- the machines differ: no samples are pooled"]
+    if comparison.tested > 1:
+        parts += [f"- verdicts allow for {comparison.tested} comparisons (Holm); each interval is one of 95 %"]
     parts += ["", "| cell | run | base | here | ratio | 95 % interval | verdict |", "|---|---|---:|---:|---:|---|---|"]
     for pair in comparison.pairs:
         interval = words.NOTHING if pair.interval is None else f"{pair.interval.low:.3f} to {pair.interval.high:.3f}"
@@ -254,6 +268,8 @@ def _links(drawn: Mapping[str, Sequence[Chart]], section: str) -> list[str]:
 
 
 def _pictures(drawn: Sequence[Chart], written: Written, formats: Sequence[str]) -> None:
+    names = [chart.name for chart in drawn]
+    assert len(set(names)) == len(names), "a chart would take another's place"
     folder = written.folder / "charts"
     if drawn and {"svg", "png"} & set(formats):
         folder.mkdir(parents=True, exist_ok=True)

@@ -288,8 +288,7 @@ def table(view: FloorView) -> Table:
     for name in ("", "time", "origin", "gap", "how"):
         made.add_column(name, justify="right" if name in ("time", "gap") else "left")
     for bar in view.bars:
-        gap = f"{words.digits(bar.gap)} ×" if bar.gap is not None else "–"
-        made.add_row(bar.label, words.milliseconds(bar.seconds * 1e3), bar.origin, gap, bar.note)
+        made.add_row(bar.label, words.milliseconds(bar.seconds * 1e3), bar.origin, words.gap(bar.gap), bar.note)
     made.add_section()
     for line in view.table or view.lines:
         name = f"{line.label} ({line.holds_for})"
@@ -302,8 +301,8 @@ def markdown(view: FloorView) -> str:
     rows = [f"### {view.title}", "", f"{view.answer()}.", ""]
     rows += ["| | time | origin | gap | how |", "|---|---:|---|---:|---|"]
     for bar in view.bars:
-        gap = f"{words.digits(bar.gap)} ×" if bar.gap is not None else "–"
-        rows.append(f"| {bar.label} | {words.milliseconds(bar.seconds * 1e3)} | {bar.origin} | {gap} | {bar.note} |")
+        figures = f"{words.milliseconds(bar.seconds * 1e3)} | {bar.origin} | {words.gap(bar.gap)}"
+        rows.append(f"| {bar.label} | {figures} | {bar.note} |")
     for line in view.table or view.lines:
         name = f"*{line.label}* ({line.holds_for})"
         rows.append(

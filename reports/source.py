@@ -31,6 +31,7 @@ class Source:
         records: every process, in the order of rounds.
         noise: how quiet the machine was.
         floors: what the hardware could do at most, where the run knows.
+        label: what to call it where its file's name does not tell it from another; empty otherwise.
     """
 
     path: Path
@@ -39,11 +40,12 @@ class Source:
     records: tuple[Record, ...]
     noise: Noise
     floors: Floors
+    label: str = ""
 
     @property
     def name(self) -> str:
-        """Of the run: its file without the ending."""
-        return self.path.stem
+        """Of the run: its label, or its file without the ending."""
+        return self.label or self.path.stem
 
     @property
     def title(self) -> str:

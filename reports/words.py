@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,12 +22,42 @@ def milliseconds(value: float | None) -> str:
 
 
 def digits(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Three significant digits, without an exponent; what is infinite or no number says so."""
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "∞" if value > 0 else "-∞"
     rounded = float(f"{value:.3g}")
     if rounded == 0:
         return "0"
     places = max(0, 2 - math.floor(math.log10(abs(rounded))))
     return f"{value:.{places}f}"
+
+
+# Leading figures of a text, with what they are of: 0.510 µs, 1,234, 2.5 ×, ±3 %, 0.9 to 1.1, 60 dB.
+_QUANTITY = re.compile(
+    r"[±+]?(-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?)(?: ?(µs|ms|s|dB|×|%))?(?![\w.])(.*)", re.DOTALL
+)
+_SIZES = {"µs": ("s", 1e-6), "ms": ("s", 1e-3), "s": ("s", 1.0)}
+_TAILS = ("", ",", " to ", " ±", " dB")
+
+
+def quantity(text: str) -> tuple[str, float] | None:
+    """What a text of a table is worth: its unit, and its size in that unit; None where it is no figure.
+
+    Times come in seconds, whatever their prefix. Of an interval it is the lower end, and the unit may stand at
+    its upper end.
+    """
+    found = _QUANTITY.fullmatch(text.strip())
+    if found is None or not any(found[3] == tail or (tail and found[3].startswith(tail)) for tail in _TAILS):
+        return {"fastest": ("×", 1.0), "exact": ("dB", math.inf)}.get(text.strip())
+    unit, factor = _SIZES.get(found[2] or "", (found[2] or "", 1.0))
+    return unit, float(found[1].replace(",", "")) * factor
+
+
+def gap(value: float | None) -> str:
+    """How many times the floor; a time below its floor is no gap but a mistake somewhere."""
+    if value is None:
+        return NOTHING
+    return f"{digits(value)} ×" if value >= 1 else "below: wrong"
 
 
 def spread(cell: CellSummary) -> str:
@@ -61,7 +92,9 @@ def error(cell: CellSummary) -> str:
     """Largest error against the right answer, with the signal-to-error ratio."""
     if cell.max_abs_error is None:
         return NOTHING
-    ratio = "exact" if cell.max_abs_error == 0 else f"{cell.snr_db:.0f} dB" if cell.snr_db is not None else ""
+    ratio = "" if cell.snr_db is None or math.isnan(cell.snr_db) else f"{cell.snr_db:.0f} dB"
+    if not math.isfinite(cell.max_abs_error):
+        return digits(cell.max_abs_error)
     return f"{cell.max_abs_error:.1e} {ratio}".strip() if cell.max_abs_error else "exact"
 
 

@@ -15,14 +15,14 @@ import sqlite3
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from results.errors import RunFileError
-from results.record import Record
+from results.sound import facts_of_run, record_of, spec_of_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from results.record import Record
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x52544631  # "RTF1"
@@ -156,9 +156,13 @@ class RunFile:
             )
 
     def facts(self) -> dict[str, Any]:
-        """The ``run`` table."""
+        """The ``run`` table; a table in it that is null is left out.
+
+        Raises:
+            RunFileError: it cannot be read, or holds what no run writes; the same for cells and records.
+        """
         with self._reading():
-            return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM run")}
+            return facts_of_run(self._db.execute("SELECT key, value FROM run").fetchall())
 
     def cells(self) -> dict[str, dict[str, Any]]:
         """Specification of every cell in the plan's order, with what was said of it as a whole.
@@ -168,7 +172,7 @@ class RunFile:
         query = "SELECT id, spec, status, reason FROM cell ORDER BY position"
         with self._reading():
             return {
-                name: {**json.loads(spec), "status": status, "reason": reason}
+                name: {**spec_of_cell(name, spec), "status": status, "reason": reason}
                 for name, spec, status, reason in self._db.execute(query)
             }
 
@@ -177,18 +181,7 @@ class RunFile:
         query = "SELECT cell, round, status, reason, started_at, facts, wall_ns, cpu_ns, warmup FROM process"
         with self._reading():
             for row in self._db.execute(f"{query} ORDER BY round, rowid"):
-                cell, number, status, reason, started_at, facts, wall, cpu, warmup = row
-                yield Record(
-                    cell,
-                    number,
-                    status,
-                    reason,
-                    started_at,
-                    json.loads(facts),
-                    np.frombuffer(wall, "<i8").astype(np.int64),
-                    np.frombuffer(cpu, "<i8").astype(np.int64),
-                    warmup,
-                )
+                yield record_of(row)
 
     def set_fact(self, key: str, value: Any) -> None:
         """Write one entry of the ``run`` table."""

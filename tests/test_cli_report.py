@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from made import record, spec
+from made import dead, record, spec
 from made_runs import run_file, steady, two_runtimes
 from support import Cli
+
+from bench.cli.report import default_name
 
 
 @pytest.fixture
@@ -53,6 +55,9 @@ def test_a_page_that_was_written_before_is_replaced(cli: Cli, runs: Path, tmp_pa
     [
         (["nothing-of-that-name"], "there is no run 'nothing-of-that-name'"),
         (["latest", "latest"], "named twice"),
+        (["latest", "copy.sqlite"], "are the same run"),
+        (["latest", "failed.sqlite"], "cannot be compared"),
+        (["negative.sqlite"], "go backwards"),
         (["latest", "other.sqlite"], "no cell in common: models"),
         (["latest", "20260101-000000-before", "--samples"], "samples of several are never put together"),
         (["latest", "--out", "taken"], "'taken' is a file"),
@@ -65,6 +70,9 @@ def test_a_mistake_is_one_sentence_and_no_traceback(
 ) -> None:
     run_file(tmp_path / "other.sqlite", {"c": spec(model="another")}, [record("c")])
     (tmp_path / "text.sqlite").write_text("this is no database, but it is long enough to look like one" * 9)
+    (tmp_path / "copy.sqlite").write_bytes((runs / "20260102-000000-after.sqlite").read_bytes())
+    run_file(tmp_path / "failed.sqlite", two_runtimes(), [dead("quick", 0, "failed", "boom")])
+    run_file(tmp_path / "negative.sqlite", two_runtimes(), [record("quick", 0, [-5] * 50)])
     (tmp_path / "taken").write_text("a file where a folder should be")
     done = cli("report", *arguments)
     assert done.returncode == 2
@@ -78,3 +86,24 @@ def test_without_a_run_it_says_how_to_make_one(cli: Cli) -> None:
     done = cli("report")
     assert done.returncode == 2
     assert "rtfloor run cpu" in done.stderr
+
+
+def test_show_says_what_is_wrong_with_a_run_file_too(cli: Cli, tmp_path: Path) -> None:
+    run_file(tmp_path / "odd.sqlite", two_runtimes(), [record("quick", 0, [0] * 50)])
+    done = cli("show", "odd.sqlite")
+    assert done.returncode == 2
+    assert "odd.sqlite cannot be read" in done.stderr
+    assert "took no time at all" in done.stderr
+
+
+def test_no_two_sets_of_runs_share_a_folder(tmp_path: Path) -> None:
+    def name(*runs: str) -> str:
+        return default_name([tmp_path / f"{run}.sqlite" for run in runs])
+
+    assert name("a") == "a"
+    assert name("a", "b") == "b-beside-a"
+    names = {name("a", "b", "c"), name("a", "x", "c"), name("a", "c"), name("x/a", "a"), name("a", "x/a")}
+    assert len(names) == 5
+    long = [f"{'x' * 100}{number}" for number in range(4)]
+    assert name(*long) != name(long[0], long[2], long[1], long[3])
+    assert len(name(*long)) < 200

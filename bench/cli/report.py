@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from bench.cli.flags import json_flag, results_flag
 from bench.errors import UserError
 
 FORMATS = ("html", "md", "json", "csv", "svg", "png")
+# Of a folder; file systems allow 255 bytes.
+NAME_MOST = 120
 EPILOG = """\b
 Examples:
   rtfloor report                              the newest run
@@ -58,7 +61,7 @@ def report(
     found = [paths.find_run(run, folder) for run in runs or ("latest",)]
     if samples and len(found) > 1:
         raise UserError("--samples writes the calls of one run; samples of several are never put together")
-    target = out or default_folder(results) / _name(found)
+    target = out or default_folder(results) / default_name(found)
     files = write(found, target, formats or FORMATS, samples=samples)
     if as_json:
         click.echo(json.dumps({"folder": str(target), "files": [str(path) for path in files]}, ensure_ascii=False))
@@ -103,6 +106,14 @@ def default_folder(results: Path | None) -> Path:
     return Path("results") / "reports" if results is None else results / "reports"
 
 
-def _name(runs: list[Path]) -> str:
-    names = [run.stem for run in runs]
-    return names[0] if len(names) == 1 else f"{names[-1]}-beside-{names[0]}"
+def default_name(runs: list[Path]) -> str:
+    """Of the folder of a report: its runs, so that no two sets of them share one."""
+    if len(runs) == 1:
+        return runs[0].stem
+    base, *others = (run.stem for run in runs)
+    name = f"{'-and-'.join(reversed(others))}-beside-{base}"
+    if len({base, *others}) == len(runs) and len(name) <= NAME_MOST:
+        return name
+    # Files of one name, or too many of them: their paths tell them from others.
+    digest = hashlib.sha256("\0".join(str(run.resolve()) for run in runs).encode()).hexdigest()[:8]
+    return f"{others[-1][: NAME_MOST // 3]}-beside-{base[: NAME_MOST // 3]}-{digest}"

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
-from contextlib import nullcontext
+import warnings
+from contextlib import contextmanager, nullcontext
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from reports.charts.dark import darkened
 from reports.charts.palette import ACCENT, DARK, GRID, INK, MARKERS, MUTED, RAISED, SERIES, SURFACE, VARIABLES, WARN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -41,6 +43,7 @@ __all__ = [
     "SERIES",
     "SURFACE",
     "WARN",
+    "any_script",
     "drawing",
     "figure",
     "heading",
@@ -86,6 +89,8 @@ SETTINGS: Any = {
     "xtick.labelsize": 9,
     "ytick.labelsize": 9,
 }
+# Beyond so many decades a logarithmic axis names powers of ten alone.
+DECADES_MOST = 2.5
 _ANY_FONT = "rtfloor-font"
 _FONTS = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,'DejaVu Sans',sans-serif"
 _TAG = re.compile(r"<[^<>]*>")
@@ -164,10 +169,30 @@ def origin_style(origin: str, colour: str) -> dict[str, Any]:
     return {"facecolor": colour, "edgecolor": colour, "linewidth": 0.0}
 
 
+class _Ticks(LogLocator):
+    """Ticks at 1, 2 and 5 times a power of ten; over many decades at the powers alone, or their names would meet."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """Where ticks stand between two ends."""
+        low, high = sorted((vmin, vmax))
+        decades = math.log10(high / low) if 0 < low < high < math.inf else 0.0
+        self.set_params(subs=(1.0, 2.0, 5.0) if decades <= DECADES_MOST else (1.0,))
+        return super().tick_values(vmin, vmax)
+
+
+@contextmanager
+def any_script() -> Iterator[None]:
+    """No word on letters that our font lacks: a drawing keeps its text as text, and its reader has other fonts."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
+        warnings.filterwarnings("ignore", message=r"Matplotlib currently does not support", category=UserWarning)
+        yield
+
+
 def log_scale(axis: Axis) -> None:
     """Make an axis logarithmic, with ticks at 1, 2 and 5 times a power of ten, written as plain numbers."""
     axis._set_axes_scale("log")  # type: ignore[attr-defined]  # noqa: SLF001
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    axis.set_major_locator(_Ticks(numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 
@@ -175,7 +200,7 @@ def log_scale(axis: Axis) -> None:
 def png(fig: Figure, path: Path, *, dark: bool = False, dpi: int = 200) -> None:
     """Write a picture."""
     _settle(fig)
-    with mpl.rc_context(SETTINGS), darkened(fig) if dark else nullcontext():
+    with any_script(), mpl.rc_context(SETTINGS), darkened(fig) if dark else nullcontext():
         fig.set_dpi(dpi)
         canvas: Any = FigureCanvasAgg(fig)
         canvas.print_png(path, metadata={"Software": None})
@@ -220,7 +245,7 @@ def drawing(fig: Figure) -> str:
     _settle(fig)
     out = io.StringIO()
     # The salt takes the place of a random number in the names of clip paths and markers.
-    with mpl.rc_context({**SETTINGS, "svg.hashsalt": "rtfloor"}):
+    with any_script(), mpl.rc_context({**SETTINGS, "svg.hashsalt": "rtfloor"}):
         canvas: Any = FigureCanvasSVG(fig)
         canvas.print_svg(out, metadata={"Date": None})
     text = out.getvalue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -84,8 +84,27 @@ def label(cell: CellSummary) -> str:
     return name if len(name) <= 44 else f"{name[:43]}…"
 
 
+def distinct(charts: Sequence[Chart]) -> list[Chart]:
+    """Charts whose names are all different: names that would be the same are numbered.
+
+    Names of files say less than names of races (``a b`` and ``a-b`` are both ``a-b``); one file must not take the
+    place of another.
+    """
+    given = {chart.name for chart in charts}
+    taken: set[str] = set()
+    found = []
+    for chart in charts:
+        name, number = chart.name, 1
+        while name in taken or (number > 1 and name in given):
+            number += 1
+            name = f"{chart.name}--{number}"
+        taken.add(name)
+        found.append(chart if name == chart.name else replace(chart, name=name))
+    return found
+
+
 def slug(*parts: object) -> str:
-    """A file name of letters, digits and hyphens."""
+    """A file name of letters, digits and hyphens; :func:`distinct` tells apart those that come out the same."""
     text = "-".join(str(part) for part in parts)
     safe = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in text)
     return "-".join(filter(None, safe.lower().split("-")))[:80]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reports.charts.chart import Chart, slug
+from reports.charts.chart import Chart, distinct, slug
 from reports.charts.floor import description, floor_chart
 from reports.charts.ladder import ladder
 from reports.charts.layouts import layouts
@@ -24,7 +24,7 @@ SECTIONS = ("ladder", "floor", "tails", "samples", "phases", "layouts", "quality
 
 
 def charts(source: Source, views: Iterable[FloorView]) -> dict[str, list[Chart]]:
-    """Every chart that the run has figures for, by section.
+    """Every chart that the run has figures for, by section; no two have one name.
 
     Args:
         source: the run.
@@ -41,7 +41,12 @@ def charts(source: Source, views: Iterable[FloorView]) -> dict[str, list[Chart]]
     every = [cell for cells in source.races.values() for cell in cells]
     for model, kind in dict.fromkeys((str(cell.spec["model"]), signal(cell.spec["layout"])) for cell in every):
         drawn["layouts"].append(layouts(model, kind, every))
-    return {section: [chart for chart in found if chart is not None] for section, found in drawn.items()}
+    shown = [(section, chart) for section, found in drawn.items() for chart in found if chart is not None]
+    named = distinct([chart for _, chart in shown])
+    made: dict[str, list[Chart]] = {section: [] for section in SECTIONS}
+    for (section, _), chart in zip(shown, named, strict=True):
+        made[section].append(chart)
+    return made
 
 
 def floor(view: FloorView) -> Chart:

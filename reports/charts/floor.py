@@ -112,7 +112,7 @@ def _bar(axes: Axes, place: int, bar: Bar, low: float, view: FloorView) -> None:
 
 
 def _look(bar: Bar) -> str:
-    """Which looks a bar has: a time that was worked out from a published ratio looks published, an estimate does not."""
+    """The looks of a bar: what was worked out from a published ratio looks published, an estimate does not."""
     if bar.estimate:
         return "derived"
     return "measured" if bar.origin == "measured" else "published"

@@ -56,8 +56,8 @@ def ratios(comparison: Comparison, other: int) -> Chart | None:
         figure=fig,
         columns=("cell", "ratio", "95 % interval", "verdict"),
         rows=rows,
-        note="Filled: can be told apart. Open: cannot, or no interval could be made. Ratios are derived from two "
-        "measurements; processes of the two runs are never paired or pooled."
+        note="Filled: can be told apart, allowing for all cells that are compared. Open: cannot, or no interval could "
+        "be made. Ratios are derived from two measurements; processes of the two runs are never paired or pooled."
         + (f" Of {len(pairs)} cells the {ROWS_MOST} that changed most." if len(pairs) > ROWS_MOST else ""),
         group=title,
         origins=("derived",),

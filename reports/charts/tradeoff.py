@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports import words
-from reports.charts.canvas import ACCENT, INK, MUTED, SURFACE, figure, heading, legend, log_scale, style
+from reports.charts.canvas import ACCENT, INK, MUTED, SURFACE, any_script, figure, heading, legend, log_scale, style
 from reports.charts.chart import Chart, looks, slug
 from reports.source import timed
 
@@ -127,7 +127,8 @@ def _front(axes: Axes, found: Sequence[Point], top: float) -> None:
 
 def _labels(axes: Axes, found: Sequence[Point], top: float) -> None:
     """Name every point that has room, those of the front first; the others stand in the table."""
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    with any_script():
+        axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     scale = 72 / axes.figure.dpi
     spots = [axes.transData.transform((point.cell.p50_ms or 0.0, min(point.snr_db, top))) * scale for point in found]
     frame = [edge * scale for edge in axes.bbox.extents]

@@ -12,6 +12,7 @@ from reports.page.html import Html, join, tag
 from reports.page.parts import Section, listed, origin
 from reports.page.tables import Column, Value, table
 from reports.source import best_per_runtime, timed
+from results.floors import BELOW
 from results.intervals import MIN_PROCESSES
 
 if TYPE_CHECKING:
@@ -158,6 +159,8 @@ def floor(source: Source, cell: CellSummary) -> Html | str:
     found = source.floors.of(cell)
     if found is None or cell.p50_ms is None:
         return f"Not known: {source.floors.why_not(cell)}."
+    if found.broken_by(cell.p50_ms * 1e-3):
+        return f"{words.milliseconds(found.floor_s * 1e3)} would be its floor: it is {BELOW}."
     gap = found.gap(cell.p50_ms * 1e-3)
     bound = f"{words.milliseconds(found.floor_s * 1e3)} ({found.precision}, limit: {found.limit})"
     return join(
@@ -236,7 +239,7 @@ def _lines(source: Source) -> Html:
                 Value(
                     sum(cell.rank == best.rank for cell in right[1:]), sum(cell.rank == best.rank for cell in right[1:])
                 ),
-                Value(words.NOTHING if gap is None else f"{words.digits(gap)} ×", gap),
+                Value(words.gap(gap), gap),
             ]
         )
     reasons = {source.floors.why_not(cells[0]) for cells in source.races.values() if source.floors.of(cells[0]) is None}

@@ -78,7 +78,7 @@ def _row(source: Source, cell: CellSummary) -> list[object]:
         Value(words.NOTHING if cell.rss_peak_mb is None else f"{cell.rss_peak_mb:.0f} MB", cell.rss_peak_mb),
         Value(words.error(cell), cell.max_abs_error),
         Value(words.beside_raw(cell), (cell.quality or {}).get("snr_db")),
-        Value(words.NOTHING if gap is None else f"{words.digits(gap)} ×", gap),
+        Value(words.gap(gap), gap),
         Value(f"{cell.samples:,}", cell.samples),
         cell.status,
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reports.budgets import budgets
 from reports.page.html import Html, join, tag
 from reports.page.parts import Section, listed, origin
-from reports.page.tables import Column, Value, plain, table
+from reports.page.tables import Column, Value, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +104,8 @@ def fingerprint(source: Source) -> str:
 def _versions(found: Mapping[str, Any], name: str, value: str) -> Html:
     if not found:
         return tag("p", "None were noted.")
-    return plain((name, value), [(key, said) for key, said in found.items()], f"{name}s")
+    # A version is no figure: 2.10 comes after 2.9.
+    return table([Column(name), Column(value)], [(key, said) for key, said in found.items()], f"{name}s")
 
 
 def _cpus(cpus: Any) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from reports import nodes, words
 from reports.page.html import Html, join, tag
 from reports.page.parts import Section, origin
 from reports.page.tables import Column, Value, table
+from results.errors import RunFileError
 from results.nodes import ExplainedNode, NodeTimes, OperatorTotal, by_operator, explained
 
 if TYPE_CHECKING:
@@ -45,9 +47,9 @@ def nodes_section(source: Source) -> Section:
     by_name = {cell.cell: cell for cell in source.cells}
     for name, said in (source.facts.get("node_times") or {}).items():
         try:
-            times = NodeTimes.from_json(said)
-        except ValueError as error:
-            reasons.append(f"{name}: {said.get('reason') or error}" if isinstance(said, dict) else f"{name}: {said}")
+            times = _checked(said)
+        except RunFileError as error:
+            reasons.append(f"{name}: {(isinstance(said, dict) and said.get('reason')) or error}")
             continue
         if name in by_name:
             parts.append(_cell(source, by_name[name], times))
@@ -56,6 +58,28 @@ def nodes_section(source: Source) -> Section:
     if reasons:
         parts.append(tag("p", f"Not known: {'; '.join(reasons)}.", class_="about"))
     return Section("nodes", "Where a call's time goes", join(parts), "Nodes")
+
+
+def _checked(said: Any) -> NodeTimes:
+    """Node times of one cell that can be worked with.
+
+    Raises:
+        RunFileError: they cannot; what is wrong with one cell's must not cost the report of all others.
+    """
+    if not isinstance(said, dict):
+        raise RunFileError(str(said))
+    times = NodeTimes.from_json(said)
+    figures: list[object] = [times.call_ns, *(value for node in times.nodes for value in (node.ns, node.count))]
+    figures += [] if times.plain_ns is None else [times.plain_ns]
+    texts: list[object] = [
+        times.runtime,
+        *(text for node in times.nodes for text in (node.name, node.operator, *node.originals)),
+    ]
+    whole: list[object] = [times.calls, times.signals, times.threads]
+    sound = all(isinstance(value, int | float) and 0 <= value < math.inf for value in figures)
+    if not (sound and all(isinstance(text, str) for text in texts) and all(isinstance(value, int) for value in whole)):
+        raise RunFileError("these node times hold figures that are none; profile again: rtfloor nodes")
+    return times
 
 
 def _cell(source: Source, cell: CellSummary, times: NodeTimes) -> Html:

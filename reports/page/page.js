@@ -9,13 +9,13 @@
     get() { try { return localStorage.getItem("rtfloor-theme"); } catch { return null; } },
     set(value) { try { localStorage.setItem("rtfloor-theme", value); } catch { /* pages opened from a file may not */ } },
   };
-  const dark = () => root.dataset.theme
-    ? root.dataset.theme === "dark"
-    : matchMedia("(prefers-color-scheme: dark)").matches;
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : system.matches;
   const label = () => { button.textContent = dark() ? "light theme" : "dark theme"; };
   if (["light", "dark"].includes(memory.get())) root.dataset.theme = memory.get();
   button.hidden = false;
   label();
+  system.addEventListener("change", label);
   button.addEventListener("click", () => {
     root.dataset.theme = dark() ? "light" : "dark";
     memory.set(root.dataset.theme);

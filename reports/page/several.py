@@ -74,6 +74,10 @@ def _answer(comparison: Comparison) -> Section:
     parts: list[Html] = []
     if comparison.same_host:
         parts.append(tag("p", "All runs were made on one machine."))
+    elif comparison.same_host is None:
+        text = "Not known: whether these runs were made on one machine. "
+        why = "At least one does not say enough of its host, so a ratio may be that of machines."
+        parts.append(tag("p", tag("b", text), why, class_="noise loud"))
     else:
         hosts = ", ".join(
             f"{source.name} on {source.host.get('cpu')} ({fingerprint(source)})" for source in comparison.sources
@@ -83,6 +87,9 @@ def _answer(comparison: Comparison) -> Section:
         )
         parts.append(tag("p", tag("b", text), hosts, class_="noise loud"))
     parts.append(tag("ul", *(tag("li", sentence(comparison, other)) for other in range(1, len(comparison.sources)))))
+    if comparison.tested > 1:
+        text = f"Verdicts allow for {comparison.tested} comparisons (Holm); each interval alone is one of 95 %."
+        parts.append(tag("p", text, class_="about"))
     noisy = [source.name for source in comparison.sources if not source.noise.quiet]
     if noisy:
         parts.append(
@@ -140,7 +147,9 @@ def _row(comparison: Comparison, pair: Pair) -> list[object]:
         Value(words.milliseconds(base.p50_ms), base.p50_ms),
         Value(words.milliseconds(other.p50_ms), other.p50_ms),
         Value(words.NOTHING if pair.ratio is None else f"{pair.ratio:.3f}", pair.ratio),
-        words.NOTHING if pair.interval is None else f"{pair.interval.low:.3f} to {pair.interval.high:.3f}",
+        Value(words.NOTHING)
+        if pair.interval is None
+        else Value(f"{pair.interval.low:.3f} to {pair.interval.high:.3f}", pair.interval.low),
         pair.verdict or words.NOTHING,
         "; ".join(pair.notes) or words.NOTHING,
     ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reports import words
 from reports.page.html import Html, join, tag
 
 if TYPE_CHECKING:
@@ -83,8 +85,29 @@ def table(
 
 
 def plain(columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str) -> Html:
-    """A table of texts, as it stands beside a chart."""
-    return table([Column(title) for title in columns], rows, caption)
+    """A table of texts, as it stands beside a chart; a column of figures sorts by their size all the same."""
+    kinds = [_sizes([row[place] for row in rows]) for place in range(len(columns))]
+    heads = [Column(title, number=kind is not None) for title, kind in zip(columns, kinds, strict=True)]
+    values = [
+        [value if kind is None else Value(value, kind[number]) for value, kind in zip(row, kinds, strict=True)]
+        for number, row in enumerate(rows)
+    ]
+    return table(heads, values, caption)
+
+
+def _sizes(values: Sequence[object]) -> list[float | None] | None:
+    """What each text of a column sorts by; None where they are not all figures of one unit."""
+    found: list[float | None] = []
+    units = set()
+    for value in values:
+        text = str(value).strip()
+        size = None if text in ("", words.NOTHING) else words.quantity(text)
+        if size is None and text not in ("", words.NOTHING):
+            return None
+        found.append(None if size is None else size[1])
+        if size is not None:
+            units.add(size[0])
+    return found if len(units) == 1 else None
 
 
 def _header(column: Column) -> Html:
@@ -99,7 +122,14 @@ def _header(column: Column) -> Html:
 
 def _cell(column: Column, value: object) -> Html:
     shown, key = (value.shown, value.key) if isinstance(value, Value) else (value, None)
-    return tag("td", shown, class_=column.looks, data_key=None if key is None else f"{key:.9g}")
+    return tag("td", shown, class_=column.looks, data_key=_key(key))
+
+
+def _key(value: float | None) -> str | None:
+    """A size as the page's script reads it."""
+    if value is None or math.isnan(value):
+        return None
+    return f"{value:.9g}" if math.isfinite(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _filters(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> Html:

@@ -1,6 +1,7 @@
 """Figures as files and on the page: one drawing, in the reader's theme, with words for those who listen."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -118,3 +119,26 @@ def test_each_origin_has_looks_of_its_own() -> None:
     looks = [canvas.origin_style(origin, canvas.SERIES[0]) for origin in ("measured", "published", "derived")]
     told = {(look["facecolor"], look.get("hatch"), look.get("linestyle")) for look in looks}
     assert len(told) == 3
+
+
+def test_names_of_ticks_do_not_meet_over_many_decades() -> None:
+    for decades in (1, 2, 4, 8):
+        fig = canvas.figure(8, 3)
+        axes = canvas.style(fig.add_subplot())
+        canvas.log_scale(axes.xaxis)
+        axes.set_xlim(1e-4, 10.0 ** (decades - 4))
+        fig.draw_without_rendering()
+        names = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        shown = sorted(
+            (box.x0, box.x1) for box in names if axes.bbox.x0 - 1 <= box.x0 + box.width / 2 <= axes.bbox.x1 + 1
+        )
+        assert len(shown) >= 3
+        assert all(left[1] < right[0] for left, right in pairwise(shown))
+
+
+def test_letters_that_our_font_lacks_stay_text_and_are_no_warning(tmp_path: Path) -> None:
+    # Warnings are errors here; a user would have one on the terminal for every letter.
+    fig = drawn()
+    canvas.heading(fig, "日本語 🎸")
+    assert "日本語 🎸" in canvas.drawing(fig)
+    canvas.png(fig, tmp_path / "a.png")

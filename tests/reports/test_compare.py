@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made import record, spec
+from made import dead, record, spec
 from made_runs import HOST, source, steady, two_runtimes
 
 from reports.charts.ratios import ratios
 from reports.compare import CompareError, compare
 from reports.page.several import page
-from reports.source import Source
+from reports.source import Source, read
+from results.runfile import RunFile
 
 OTHER_HOST = {"host": HOST | {"cpu": "Other CPU", "fingerprint": "ba9876543210", "name_sha256": "bb"}}
 
@@ -152,3 +153,93 @@ def test_the_page_says_what_changed_first_and_refuses_in_the_open(tmp_path: Path
     assert html.index("These are different machines") < html.index("cannot be told apart")
     assert "the graph of the form is another one (aaaaaaaaaaaa and bbbbbbbbbbbb)" in html
     assert "1 must not be compared" in html
+
+
+def many(path: Path, shifts: list[float], **facts: Any) -> Source:
+    """Cells c0, c1, …, each so many times 2 ms, with 3 % between processes."""
+    cells = {f"c{place}": spec(model=f"m{place}") for place in range(len(shifts))}
+    records = [
+        record(name, n, [int(2e6 * shift * (1 + 0.03 * (n % 3 - 1)))] * 30)
+        for name, shift in zip(cells, shifts, strict=True)
+        for n in range(6)
+    ]
+    return source(path, cells, records, **facts)
+
+
+def test_a_verdict_allows_for_how_many_cells_are_compared(tmp_path: Path) -> None:
+    # 4 % is told from chance where it is the only question, and is not where it is one of forty.
+    alone = compare([many(tmp_path / "a.sqlite", [1.0]), many(tmp_path / "b.sqlite", [1.045])])
+    assert [pair.verdict for pair in alone.pairs] == ["slower"]
+    sources = [many(tmp_path / "c.sqlite", [1.0] * 40), many(tmp_path / "d.sqlite", [1.045, 2.0] + [1.0] * 38)]
+    found = compare(sources)
+    assert found.tested == 40
+    assert [pair.verdict for pair in found.pairs[:3]] == ["cannot be told apart", "slower", "cannot be told apart"]
+    assert found.pairs[0].interval == alone.pairs[0].interval, "the interval shown stays one of 95 %"
+    assert "of 40 it may be chance" in "; ".join(found.pairs[0].notes)
+    assert "Verdicts allow for 40 comparisons" in page(found, [])
+
+
+def test_cells_that_were_told_apart_leave_more_to_the_others(tmp_path: Path) -> None:
+    # Holm: with 39 of 40 far apart, the last one stands alone.
+    shifts = [2.0] * 39 + [1.045]
+    found = compare([many(tmp_path / "a.sqlite", [1.0] * 40), many(tmp_path / "b.sqlite", shifts)])
+    assert {pair.verdict for pair in found.pairs} == {"slower"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "same"),
+    [
+        ({}, {}, None),
+        ({"fingerprint": "unknown", "name_sha256": "a"}, {"fingerprint": "unknown", "name_sha256": "a"}, None),
+        ({"fingerprint": "a"}, {"fingerprint": "a"}, None),
+        ({"cpu": "one"}, {"cpu": "another"}, False),
+        (HOST, {}, None),
+        (HOST, HOST, True),
+    ],
+)
+def test_a_host_that_nobody_noted_is_not_said_to_be_the_same(
+    tmp_path: Path, ours: dict[str, Any], theirs: dict[str, Any], *, same: bool | None
+) -> None:
+    found = compare([run(tmp_path / "a.sqlite", 2.0, host=ours), run(tmp_path / "b.sqlite", 1.0, host=theirs)])
+    assert found.same_host is same
+    said = page(found, [])
+    assert ("All runs were made on one machine" in said) is (same is True)
+    assert ("Not known: whether these runs" in said) is (same is None)
+
+
+def test_cells_that_differ_in_nothing_but_the_version_are_all_compared(tmp_path: Path) -> None:
+    def versions(path: Path, levels: dict[str, float]) -> Source:
+        cells = {f"v{version}": spec(version=version) for version in levels}
+        timed = [(f"v{version}", ms) for version, ms in levels.items()]
+        return source(path, cells, [record(name, n, steady(ms, seed=n)) for name, ms in timed for n in range(4)])
+
+    both = versions(tmp_path / "a.sqlite", {"1": 2.0, "2": 3.0})
+    found = compare([both, versions(tmp_path / "b.sqlite", {"2": 3.1, "1": 2.1, "3": 4.0})])
+    assert [tuple(cell.cell for cell in pair.cells) for pair in found.pairs] == [("v1", "v1"), ("v2", "v2")]
+    assert [[cell.cell for cell in cells] for cells in found.only] == [[], ["v3"]]
+
+
+def test_a_copy_is_the_same_run_and_so_is_its_beginning(tmp_path: Path) -> None:
+    one = many(tmp_path / "a.sqlite", [1.0, 2.0])
+    (tmp_path / "b.sqlite").write_bytes(one.path.read_bytes())
+    with pytest.raises(CompareError, match=r"a\.sqlite and .*b\.sqlite are the same run"):
+        compare([one, read(tmp_path / "b.sqlite")])
+    with RunFile.resume(tmp_path / "b.sqlite") as resumed:
+        resumed.add(record("c0", 99))
+    with pytest.raises(CompareError, match="are the same run"):
+        compare([one, read(tmp_path / "b.sqlite")])
+
+
+def test_runs_of_one_name_are_called_apart(tmp_path: Path) -> None:
+    runs = [run(tmp_path / folder / "run.sqlite", ms) for folder, ms in (("x", 2.0), ("y", 1.0), ("z/x", 3.0))]
+    names = [one.name for one in compare(runs).sources]
+    assert names == ["x/run", "y/run", "x/run (2)"]
+
+
+def test_runs_without_a_time_in_common_are_refused(tmp_path: Path) -> None:
+    one = run(tmp_path / "a.sqlite", 2.0)
+    failed = source(
+        tmp_path / "b.sqlite", two_runtimes(), [dead(name, 0, "failed", "boom") for name in ("quick", "slow")]
+    )
+    with pytest.raises(CompareError, match=r"cannot be compared.*failed in the other: boom"):
+        compare([one, failed])

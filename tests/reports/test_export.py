@@ -9,6 +9,7 @@ from made import record, spec
 from made_runs import run_file, steady, two_runtimes
 
 from reports.export import FORMATS, Written, one_run, several_runs
+from reports.kept import LIST
 from reports.source import Source, read
 
 EVIL = "a | b\n<script>alert(1)</script>"
@@ -82,7 +83,7 @@ def test_markdown_links_to_charts_that_exist(whole: Written) -> None:
 
 def test_only_what_was_asked_for_is_written(tmp_path: Path) -> None:
     written = one_run(made(tmp_path / "run.sqlite"), tmp_path / "out", ("csv",))
-    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == ["cells.csv", "processes.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == [LIST, "cells.csv", "processes.csv"]
     assert len(written.paths) == 2
 
 
@@ -107,3 +108,60 @@ def test_several_runs_are_written_beside_each_other(tmp_path: Path) -> None:
     assert "after beside before: of 2 cells 2 faster" in page
     assert "of 2 cells 2 faster" in (tmp_path / "out" / "report.md").read_text("utf-8")
     assert (tmp_path / "out" / "charts" / "ratios-after-beside-before.svg").is_file()
+
+
+def test_races_whose_names_come_out_the_same_keep_their_charts(tmp_path: Path) -> None:
+    models = ("a b", "a-b", "A_B", "音楽", "楽音", "x" * 90 + "1", "x" * 90 + "2", "a-b--2")
+    cells = {model: spec(model=model, runtime="ort-cpu") for model in models}
+    records = [record(model, n, steady(1.0 + place, seed=n)) for place, model in enumerate(models) for n in range(3)]
+    written = one_run(read(run_file(tmp_path / "run.sqlite", cells, records)), tmp_path / "out", ("svg", "md"))
+    ladders = [path for path in written.paths if path.name.startswith("ladder")]
+    assert len(ladders) == len(set(ladders)) == len(models)
+    assert all(any(f">Ladder: {model}," in path.read_text("utf-8") for path in ladders) for model in models)
+
+
+def test_files_of_another_run_do_not_stay_and_files_of_others_do(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    outside = tmp_path / "precious.csv"
+    one_run(made(tmp_path / "old.sqlite"), out, ("html", "svg", "csv"))
+    (out / "charts" / "mine.svg").write_text("mine")
+    outside.write_text("mine")
+    said = json.loads((out / LIST).read_text("utf-8"))
+    (out / LIST).write_text(json.dumps(said | {"files": [*said["files"], "../precious.csv", str(outside)]}))
+    cells = {"c": spec(model="other", runtime="ort-cpu")}
+    new = read(run_file(tmp_path / "new.sqlite", cells, [record("c", n, steady(1.0, seed=n)) for n in range(3)]))
+    written = one_run(new, out, ("html", "svg"))
+    assert {path for path in out.rglob("*") if path.is_file()} == {
+        *written.paths,
+        out / LIST,
+        out / "charts" / "mine.svg",
+    }
+    assert outside.read_text() == "mine"
+
+
+def test_other_formats_of_the_same_run_stay(tmp_path: Path) -> None:
+    run = made(tmp_path / "run.sqlite")
+    one_run(run, tmp_path / "out", ("csv",))
+    one_run(run, tmp_path / "out", ("json",))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {LIST, "cells.csv", "processes.csv", "report.json"}
+
+
+def test_a_list_that_is_a_link_or_nonsense_deletes_nothing(tmp_path: Path) -> None:
+    out, away = tmp_path / "out", tmp_path / "away"
+    out.mkdir()
+    away.mkdir()
+    (away / "file.csv").write_text("mine")
+    (out / "charts").symlink_to(away)
+    (out / LIST).write_text(json.dumps({"runs": [], "files": ["charts/file.csv", 7, ""]}))
+    one_run(made(tmp_path / "run.sqlite"), out, ("csv",))
+    assert (away / "file.csv").read_text() == "mine"
+    (out / LIST).write_text("[]")
+    one_run(made(tmp_path / "other.sqlite"), out, ("csv",))
+    assert (out / "cells.csv").is_file()
+
+
+def test_two_runs_of_one_file_name_are_told_apart(tmp_path: Path) -> None:
+    sources = [made(tmp_path / "before" / "run.sqlite", 2.0), made(tmp_path / "after" / "run.sqlite", 1.0)]
+    several_runs(sources, tmp_path / "out", ("csv", "html"))
+    assert {row["run"] for row in rows(tmp_path / "out" / "cells.csv")} == {"before/run", "after/run"}
+    assert "after/run beside before/run" in (tmp_path / "out" / "index.html").read_text("utf-8")

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from io import StringIO
+from typing import TYPE_CHECKING, Any
 
+import pytest
+from made import record
+from made_runs import source, two_runtimes
 from rich.console import Console
 
 from reports import nodes as report
+from reports.page.nodes import nodes_section
 from results.nodes import NodeBound, NodeTime, NodeTimes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NODES = (
     NodeTime("conv", "Conv", 60e3, 1.0, ("conv",), "jit"),
@@ -95,3 +103,24 @@ def test_scripts_get_what_people_see() -> None:
     assert found["operators"][0]["operator"] == "Conv"
     assert found["nodes"][1]["ideal_ns"] == 0.0
     assert found["times"]["origin"] == "measured"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "no profiler",
+        {"nodes": "?"},
+        {"reason": "no profiler"},
+        TIMES.to_json() | {"call_ns": "long"},
+        TIMES.to_json() | {"plain_ns": float("nan")},
+        TIMES.to_json() | {"runtime": 3},
+        TIMES.to_json() | {"signals": 1.5},
+    ],
+)
+def test_what_cannot_be_read_of_one_cell_costs_no_other(tmp_path: Path, broken: Any) -> None:
+    kept = {"quick": TIMES.to_json(), "slow": broken}
+    run = source(tmp_path / "run.sqlite", two_runtimes(), [record("quick"), record("slow")], node_times=kept)
+    said = nodes_section(run).body
+    assert "Not known: slow: " in said
+    assert "no profiler" in said or "profile again: rtfloor nodes" in said
+    assert "Nodes of quick" in said

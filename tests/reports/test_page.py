@@ -13,7 +13,7 @@ from reports.budgets import budgets, standings
 from reports.charts.every import charts
 from reports.page.html import Html, join, tag
 from reports.page.page import page
-from reports.page.tables import Column, Value, table
+from reports.page.tables import Column, Value, plain, table
 from reports.source import Source
 
 
@@ -187,6 +187,22 @@ def test_a_figure_is_sorted_by_its_size_and_not_by_its_letters() -> None:
     made = table([Column("time", number=True)], [[Value("2 s", 2000.0)], [Value("–", None)]], "times")
     assert 'data-key="2000"' in made
     assert made.count("data-key") == 1
+
+
+def test_texts_beside_a_chart_sort_by_what_they_say() -> None:
+    def keys(*texts: str) -> list[float]:
+        made = plain(("a",), [(text,) for text in texts], "a")
+        return [float(part.split('"')[0]) for part in made.split('data-key="')[1:]]
+
+    times = ("0.510 µs", "51.0 ms", "20.3 s", "–")
+    assert keys(*times) == [0.51e-6, 51e-3, 20.3]
+    assert keys("1,234", "999", "12,345,678") == [1234, 999, 12345678]
+    assert keys("10.0 ms to 12 ms", "9.00 ms to 2 s") == [0.010, 0.009]
+    assert keys("fastest", "10.1 ×, tied", "9.5 ×") == [1, 10.1, 9.5]
+    assert keys("60 dB", "exact") == [60, float("inf")]
+    for mixed in (("1 ms", "a word"), ("3 ms", "3 dB"), ("1.26.4", "2.0"), ("2 of 3", "5"), ("2x", "3"), ("", "–")):
+        assert keys(*mixed) == []
+    assert plain(("a",), [("1.5 ms",), ("2 µs",)], "a").count('class="num"') == 3
 
 
 def test_html_is_escaped_once_and_only_once() -> None:

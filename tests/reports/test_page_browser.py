@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import CHROMIUM, Browser
@@ -153,6 +154,32 @@ def test_a_narrow_screen_scrolls_charts_and_tables_and_not_the_page(browser: Bro
     browser.open(report)
     assert browser.ask("document.documentElement.scrollWidth") <= 400
     browser.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_long_names_stay_on_a_narrow_screen(browser: Browser, tmp_path: Path) -> None:
+    long = "x" * 300
+    cells = {name: spec(model=long, form=long, runtime=name + long) for name in ("a", "b")}
+    facts: dict[str, Any] = {"plan": {"title": long}, "command": long, "host": {"cpu": long, "fingerprint": long}}
+    records = [record(name, n, steady(2.0, seed=n)) for name in cells for n in range(3)]
+    run = source(tmp_path / "run.sqlite", cells, records, **facts)
+    path = tmp_path / "index.html"
+    path.write_text(page(run, charts(run, ())), "utf-8")
+    browser.call("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
+    browser.open(path)
+    wide = browser.ask("document.documentElement.scrollWidth")
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    assert wide <= 400
+
+
+def test_the_button_names_the_other_theme_when_the_system_changes_its_own(browser: Browser, report: Path) -> None:
+    browser.media(prefers_color_scheme="light")
+    browser.open(report)
+    assert browser.ask("document.querySelector('#theme').textContent") == "dark theme"
+    browser.media(prefers_color_scheme="dark")
+    # The page hears of it when it is drawn next.
+    browser.ask("new Promise(done => requestAnimationFrame(() => setTimeout(done, 100)))")
+    assert browser.ask("document.querySelector('#theme').textContent") == "light theme"
+    browser.media()
 
 
 def test_every_chart_says_in_words_what_it_shows(browser: Browser, report: Path) -> None:

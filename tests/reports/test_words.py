@@ -103,3 +103,15 @@ def test_an_error_is_shown_with_its_ratio(figures: dict[str, Any], text: str) ->
 def test_a_race_is_named_by_what_its_cells_share() -> None:
     assert words.race(("rt48", "stereo", 2)) == "rt48, stereo, 2 threads"
     assert words.race(("null", "mono", 1)) == "null, mono, 1 thread"
+
+
+def test_what_is_no_number_is_said_and_not_a_traceback() -> None:
+    assert words.digits(float("nan")) == "not a number"
+    assert words.digits(float("inf")) == "∞"
+    assert words.digits(float("-inf")) == "-∞"
+    assert words.error(cell(figures={"max_abs_error": float("inf"), "snr_db": float("-inf")})) == "∞"
+    assert words.error(cell(figures={"max_abs_error": 1.0, "snr_db": float("nan")})) == "1.0e+00"
+
+
+def test_a_gap_below_one_is_no_gap() -> None:
+    assert (words.gap(None), words.gap(2.4512), words.gap(0.9)) == ("–", "2.45 ×", "below: wrong")
