@@ -160,7 +160,7 @@ class Preparer:
                 # A pass that breaks down is the row of its form; the others go on.
                 body = {"reason": f"{form}: {error}"}
             self._cards[key] = Card.from_json(body["card"]) if "card" in body else str(body["reason"])
-            if batch == 1 and body.get("graph"):
+            if body.get("graph"):
                 self.graphs[body["card"]["sha256"]] = body["graph"]
             for warning in body.get("card", {}).get("warnings", ()):
                 self.warnings[f"{model}: {warning}"] = None

@@ -13,7 +13,6 @@ would make a circle.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,9 +52,10 @@ def groups(walked: Walked) -> list[Group]:
     Nodes that cost nothing (views, moves, what is done before the first call) are in none.
     """
     sources = _sources(walked)
-    members = _joined(walked, sources)
-    escaping = _escaping(walked, sources, members)
-    return [_group(walked, sources, nodes, escaping) for nodes in members]
+    reads = [_reads(walked, sources, index) for index in range(len(walked.nodes))]
+    members = _joined(walked, reads)
+    leaving = _leaving(walked, sources, reads, members)
+    return [_group(walked, reads, nodes, leaving) for nodes in members]
 
 
 def table(model: onnx.ModelProto) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _reads(walked: Walked, sources: Mapping[str, Mapping[str, int]], index: int)
     return read
 
 
-def _joined(walked: Walked, sources: Mapping[str, Mapping[str, int]]) -> list[list[int]]:
+def _joined(walked: Walked, reads: Sequence[Mapping[str, int]]) -> list[list[int]]:
     """Groups as lists of nodes, in an order in which they can be carried out."""
     maker: dict[str, int] = {}
     group_of: dict[int, int] = {}
@@ -161,7 +161,7 @@ def _joined(walked: Walked, sources: Mapping[str, Mapping[str, int]]) -> list[li
     for index, (node, cost) in enumerate(zip(walked.model.graph.node, walked.nodes, strict=True)):
         if cost.before or cost.problem or _is_move(cost) or (node.output and node.output[0] in walked.traffic.shows):
             continue
-        feeding = {group_of[maker[name]] for name in _reads(walked, sources, index) if name in maker}
+        feeding = {group_of[maker[name]] for name in reads[index] if name in maker}
         own = index
         members[own], group_of[index] = [index], own
         before[own] = feeding.union(*(before[group] for group in feeding))
@@ -205,47 +205,30 @@ def _ordered(before: Mapping[int, set[int]]) -> list[int]:
     return sorted(before, key=lambda group: (len(before[group]), group))
 
 
-def _escaping(
-    walked: Walked, sources: Mapping[str, Mapping[str, int]], members: Sequence[Sequence[int]]
-) -> Mapping[int, set[str]]:
-    """Group's number -> results that somebody outside of it needs, or that are answers."""
-    home = {node: number for number, nodes in enumerate(members) for node in nodes}
-    maker = {
-        name: index
-        for index, node in enumerate(walked.model.graph.node)
-        if index in home
-        for name in node.output
-        if name
-    }
-    escaping: dict[int, set[str]] = defaultdict(set)
-    for index, number in home.items():
-        for name in _reads(walked, sources, index):
-            if name in maker and home[maker[name]] != number:
-                escaping[home[maker[name]]].add(name)
-    for name in walked.outputs:
-        for source in sources.get(name, {name: 0}):
-            if source in maker:
-                escaping[home[maker[source]]].add(source)
-    return escaping
-
-
-def _group(
+def _leaving(
     walked: Walked,
     sources: Mapping[str, Mapping[str, int]],
-    nodes: Sequence[int],
-    escaping: Mapping[int, set[str]],
-) -> Group:
+    reads: Sequence[Mapping[str, int]],
+    members: Sequence[Sequence[int]],
+) -> set[str]:
+    """Results that somebody outside of their group needs, or that are answers."""
+    home = {node: number for number, nodes in enumerate(members) for node in nodes}
+    made_in = {name: home[index] for index in home for name in walked.model.graph.node[index].output if name}
+    leaving = {name for index in home for name in reads[index] if made_in.get(name, home[index]) != home[index]}
+    return leaving | {source for name in walked.outputs for source in sources.get(name, {name: 0}) if source in made_in}
+
+
+def _group(walked: Walked, reads: Sequence[Mapping[str, int]], nodes: Sequence[int], leaving: set[str]) -> Group:
     own = {name for index in nodes for name in walked.model.graph.node[index].output}
     read: dict[str, int] = {}
     for index in nodes:
-        for name, size in _reads(walked, sources, index).items():
+        for name, size in reads[index].items():
             if name not in own:
                 read[name] = max(read.get(name, 0), size)
-    written = own & set().union(*escaping.values())
     return Group(
         tuple(nodes),
         sum(walked.nodes[index].needed_multiply_adds for index in nodes),
         sum(_flops(walked.nodes[index]) for index in nodes),
         sum(walked.nodes[index].weight_bytes for index in nodes),
-        sum(read.values()) + walked.traffic.bytes(written),
+        sum(read.values()) + walked.traffic.bytes(own & leaving),
     )

@@ -18,8 +18,8 @@ On a GPU inputs and outputs also cross the bus to and from the host, both ways a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from results.nodes import NodeBound
 
@@ -75,21 +75,54 @@ class Lines:
         return measured_s / self.floor_s if self.floor_s else float("inf")
 
 
+class NodeRow(NamedTuple):
+    """One node as a run file keeps it; the fields are the columns of :func:`models.fusion.table`, in order.
+
+    Attributes:
+        name: the node's, or that of its first output.
+        operator: its type.
+        multiply_adds: the needed ones.
+        flops: operations, with only the needed multiply-adds.
+        weight_bytes: read from weights.
+        activation_bytes: read from other nodes, and written.
+        moves: whether it computes nothing.
+        group: the number of its group; None for one that an ideal compiler does for free.
+    """
+
+    name: str
+    operator: str
+    multiply_adds: int
+    flops: int
+    weight_bytes: int
+    activation_bytes: int
+    moves: bool
+    group: int | None
+
+
+class GroupRow(NamedTuple):
+    """One group, likewise."""
+
+    multiply_adds: int
+    flops: int
+    weight_bytes: int
+    activation_bytes: int
+
+
 @dataclass(frozen=True)
 class Graph:
     """A graph's costs as a run file keeps them, see :func:`models.fusion.table`.
 
     Attributes:
-        nodes: name, operator, needed multiply-adds, flops, weight bytes, activation bytes, moves, group.
-        groups: multiply-adds, flops, weight bytes, activation bytes.
+        nodes: in the graph's order.
+        groups: in the order in which they can be carried out.
         weight_bytes: compulsory weights: bits per stored value -> bytes.
         io_bytes: compulsory inputs and outputs.
         precision: in which the graph is written.
         unknown: operators that could not be counted.
     """
 
-    nodes: tuple[tuple[Any, ...], ...]
-    groups: tuple[tuple[int, int, int, int], ...]
+    nodes: tuple[NodeRow, ...]
+    groups: tuple[GroupRow, ...]
     weight_bytes: Mapping[int, int]
     io_bytes: int
     precision: str
@@ -99,11 +132,11 @@ class Graph:
     def from_table(cls, table: Mapping[str, Any], precision: str) -> Graph | None:
         """Read a table; None when there is none, or it is of another version."""
         try:
-            if tuple(table["columns"]) != _COLUMNS:
+            if tuple(table["columns"]) != NodeRow._fields:
                 return None
             return cls(
-                tuple(tuple(row) for row in table["nodes"]),
-                tuple((int(row[0]), int(row[1]), int(row[2]), int(row[3])) for row in table["groups"]),
+                tuple(NodeRow(*row) for row in table["nodes"]),
+                tuple(GroupRow(*map(int, row)) for row in table["groups"]),
                 {int(width): int(size) for width, size in table["weight_bytes"].items()},
                 int(table["io_bytes"]),
                 precision,
@@ -127,16 +160,13 @@ class Graph:
     @property
     def needed_weights(self) -> float:
         """The part of the weights that nodes name which is compulsory: an engine keeps what is made of them instead."""
-        named = sum(int(row[4]) for row in self.nodes)
+        named = sum(row.weight_bytes for row in self.nodes)
         return min(1.0, sum(self.weight_bytes.values()) / named) if named else 1.0
 
     @property
     def multiply_adds(self) -> int:
         """Needed multiply-adds of all nodes."""
-        return sum(int(row[2]) for row in self.nodes)
-
-
-_COLUMNS = ("name", "operator", "multiply_adds", "flops", "weight_bytes", "activation_bytes", "moves", "group")
+        return sum(row.multiply_adds for row in self.nodes)
 
 
 def lines(graph: Graph, peaks: Peaks, precision: str, threads: int, *, signals: int = 1) -> Lines | None:
@@ -159,14 +189,10 @@ def lines(graph: Graph, peaks: Peaks, precision: str, threads: int, *, signals: 
     base = _floor(scale, flops, graph, precision, threads, signals)
     if not scale.knows_caches:
         return base
-    whole = scale.weight_level
-    least = graph.needed_weights
-    fused = sum(scale.time(row[1], row[2] * least, row[3], whole) for row in graph.groups) * signals
-    apart = sum(scale.time(row[3], row[4] * least, row[5], whole) for row in graph.nodes) * signals
+    fused = sum(map(scale.time, graph.groups)) * signals
+    apart = sum(map(scale.time, graph.nodes)) * signals
     ideal_s = max(base.floor_s, min(fused, apart))
-    return Lines(
-        **{**vars(base), "ideal_s": ideal_s, "none_s": max(ideal_s, apart), "launches": len(graph.groups) * signals}
-    )
+    return replace(base, ideal_s=ideal_s, none_s=max(ideal_s, apart), launches=len(graph.groups) * signals)
 
 
 def floor_of_totals(
@@ -199,19 +225,18 @@ def node_bounds(graph: Graph, peaks: Peaks, precision: str, threads: int) -> lis
     scale = _Scale.of(graph, peaks, precision, threads)
     if scale is None or not scale.knows_caches:
         return []
-    level = scale.weight_level
-    least = graph.needed_weights
-    alone = [scale.time(row[3], row[4] * least, row[5], level) for row in graph.nodes]
+    alone = [scale.time(row) for row in graph.nodes]
     ideal = [0.0] * len(graph.nodes)
     for number, group in enumerate(graph.groups):
-        whole = scale.time(group[1], group[2] * least, group[3], level)
-        nodes = [index for index, row in enumerate(graph.nodes) if row[7] == number]
-        shares = [scale.time(graph.nodes[index][3], graph.nodes[index][4], 0, level) for index in nodes]
+        whole = scale.time(group)
+        nodes = [index for index, row in enumerate(graph.nodes) if row.group == number]
+        # What goes from node to node inside of a group costs nobody anything.
+        shares = [scale.time(graph.nodes[index]._replace(activation_bytes=0)) for index in nodes]
         total = sum(shares)
         for index, share in zip(nodes, shares, strict=True):
             ideal[index] = whole * share / total if total else whole / len(nodes)
     return [
-        NodeBound(row[0], row[1], row[3], bound_s, min(ideal_s, bound_s), bool(row[6]))
+        NodeBound(row.name, row.operator, row.flops, bound_s, min(ideal_s, bound_s), row.moves)
         for row, bound_s, ideal_s in zip(graph.nodes, alone, ideal, strict=True)
     ]
 
@@ -224,15 +249,16 @@ def launch_s(peaks: Peaks, launches: int) -> float | None:
 
 @dataclass(frozen=True)
 class _Scale:
-    """One machine at one precision and budget, as rates."""
+    """One machine at one precision and budget, as rates for one graph."""
 
     peaks: Peaks
     arithmetic: Arithmetic
-    threads: int
+    # What is left of the bytes of activations, and of those of weights, where an engine keeps as few as it can.
     narrowed: float
+    kept: float
     # Level, what it holds, bytes per second as far as that is known.
     levels: Sequence[tuple[Level, float, float | None]]
-    weight_level: float
+    weight_rate: float
 
     @property
     def knows_caches(self) -> bool:
@@ -247,13 +273,13 @@ class _Scale:
         narrowed = min(1.0, _bits(precision) / graph.width)
         known = list(_levels(peaks, threads))
         rate = _rate(known, graph.compulsory_bytes(precision))
-        return cls(peaks, arithmetic, threads, narrowed, known, rate)
+        return cls(peaks, arithmetic, narrowed, narrowed * graph.needed_weights, known, rate)
 
-    def time(self, flops: float, weight_bytes: float, activation_bytes: float, weight_rate: float) -> float:
+    def time(self, row: NodeRow | GroupRow) -> float:
         """The longer of arithmetic and bytes, seconds."""
-        weights, others = weight_bytes * self.narrowed, activation_bytes * self.narrowed
-        moved = weights / weight_rate + others / _rate(self.levels, weights + others)
-        return max(flops / self.arithmetic.flops_per_s, moved)
+        weights, others = row.weight_bytes * self.kept, row.activation_bytes * self.narrowed
+        moved = weights / self.weight_rate + others / _rate(self.levels, weights + others)
+        return max(row.flops / self.arithmetic.flops_per_s, moved)
 
 
 def _floor(scale: _Scale, flops: int, graph: Graph, precision: str, threads: int, signals: int) -> Lines:

@@ -260,13 +260,9 @@ def _several(threads: int) -> str:
 def _best(one: Iterable[Any], other: Iterable[Any]) -> tuple[Any, ...]:
     found: dict[tuple[Any, ...], Any] = {}
     for row in (*one, *other):
-        if isinstance(row, Arithmetic):
-            key, rate = (row.precision, row.isa, row.threads), row.flops_per_s
-            before = found[key].flops_per_s if key in found else 0.0
-        else:
-            key, rate = (row.level, row.kind, row.threads), row.bytes_per_s
-            before = found[key].bytes_per_s if key in found else 0.0
-        if rate > before:
+        what = (row.precision, row.isa) if isinstance(row, Arithmetic) else (row.level, row.kind)
+        key = (*what, row.threads)
+        if key not in found or _rate(row) > _rate(found[key]):
             found[key] = row
     return tuple(found.values())
 

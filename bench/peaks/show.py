@@ -11,7 +11,7 @@ from rich.table import Table
 from bench.peaks.keep import BY_THREADS, LOWEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from results.peaks import Arithmetic, Bandwidth, Level, Peaks
 
@@ -43,11 +43,8 @@ def head(peaks: Peaks) -> list[str]:
 
 def arithmetic_table(peaks: Peaks) -> Table:
     """A row per precision and instruction set, a column per number of threads."""
-    numbers = _numbers(peaks.arithmetic)
-    table = Table("precision", "instructions", title="arithmetic, G operations/s (a multiply-add is two)")
-    for number in numbers:
-        table.add_column(_threads(number), justify="right")
-    table.add_column("per clock and core", justify="right")
+    title = "arithmetic, G operations/s (a multiply-add is two)"
+    table, numbers = _table(("precision", "instructions"), title, peaks.arithmetic)
     rows: dict[tuple[str, str], dict[int, float]] = {}
     for row in peaks.arithmetic:
         rows.setdefault((row.precision, row.isa), {})[row.threads] = row.flops_per_s
@@ -59,11 +56,8 @@ def arithmetic_table(peaks: Peaks) -> Table:
 
 def bandwidth_table(peaks: Peaks) -> Table:
     """A row per level and kind, a column per number of threads."""
-    numbers = _numbers(peaks.bandwidth)
-    table = Table("level", "size", "kind", title="bandwidth, GB/s (a copy counts what is read and what is written)")
-    for number in numbers:
-        table.add_column(_threads(number), justify="right")
-    table.add_column("per clock and core", justify="right")
+    title = "bandwidth, GB/s (a copy counts what is read and what is written)"
+    table, numbers = _table(("level", "size", "kind"), title, peaks.bandwidth)
     rows: dict[tuple[str, str], dict[int, float]] = {}
     for row in peaks.bandwidth:
         rows.setdefault((row.level, row.kind), {})[row.threads] = row.bytes_per_s
@@ -99,12 +93,14 @@ def foot(peaks: Peaks) -> list[str]:
     return [*lines, *(f"note: {note}" for note in peaks.notes)]
 
 
-def _numbers(rows: Iterable[Arithmetic | Bandwidth]) -> list[int]:
-    return sorted({row.threads for row in rows})
-
-
-def _threads(number: int) -> str:
-    return "1 thread" if number == 1 else f"{number} threads"
+def _table(names: Sequence[str], title: str, rows: Iterable[Arithmetic | Bandwidth]) -> tuple[Table, list[int]]:
+    """A table without rows, and the numbers of threads that have a column of their own."""
+    numbers = sorted({row.threads for row in rows})
+    table = Table(*names, title=title)
+    for number in numbers:
+        table.add_column("1 thread" if number == 1 else f"{number} threads", justify="right")
+    table.add_column("per clock and core", justify="right")
+    return table, numbers
 
 
 def _giga(rate: float | None) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
-    """Reply with the model's card, and what its nodes cost.
+    """Reply with the model's card, and for one signal with what its nodes cost.
 
     The request has ``spec`` (a :class:`~bench.plan.ModelSpec` as JSON), ``form``, ``batch`` and
     ``folder``.
@@ -28,7 +28,8 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     folder = Path(request["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     card = card_of(ModelSpec(**request["spec"]), request["form"], request["batch"], folder)
-    return {"card": card.to_json(), "graph": graph_of(card)}
+    # Floors are made of the graph for one signal.
+    return {"card": card.to_json(), "graph": graph_of(card) if request["batch"] == 1 else {}}
 
 
 def graph_of(card: Card) -> dict[str, Any]:

@@ -44,6 +44,7 @@ __all__ = [
     "SURFACE",
     "WARN",
     "any_script",
+    "beside",
     "drawing",
     "figure",
     "heading",
@@ -150,6 +151,30 @@ def style(axes: Axes, *, grid: str = "x") -> Axes:
     if grid:
         axes.grid(visible=True, axis=grid, color=GRID, linewidth=0.7)  # type: ignore[arg-type]
     return axes
+
+
+def beside(axes: Axes, text: str, end: float, place: float, *, bold: bool) -> None:
+    """Write what a horizontal bar says behind its end, legible on whatever lies there.
+
+    Args:
+        axes: with the bar.
+        text: its figures.
+        end: where the bar, and whatever else is drawn on it, ends; data coordinates.
+        place: its height; data coordinates.
+        bold: for the one that matters most.
+    """
+    axes.annotate(
+        text,
+        (end, place),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        color=INK,
+        fontweight="bold" if bold else "normal",
+        fontsize=9.5,
+        bbox={"facecolor": SURFACE, "edgecolor": "none", "pad": 1},
+        zorder=6,
+    )
 
 
 def origin_style(origin: str, colour: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports import words
-from reports.charts.canvas import ACCENT, GRID, INK, MUTED, RAISED, SERIES, SURFACE, figure, origin_style, style
+from reports.charts.canvas import ACCENT, GRID, INK, MUTED, RAISED, SERIES, SURFACE, beside, figure, origin_style, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,18 +97,7 @@ def _bar(axes: Axes, place: int, bar: Bar, low: float, view: FloorView) -> None:
         if bar.precision and headline is not None and not math.isclose(bar.floor_s or 0, headline, rel_tol=0.02):
             text += f" in {bar.precision}"
     end = max(bar.seconds, bar.interval_s[1] if bar.interval_s else 0)
-    axes.annotate(
-        text,
-        (end, place),
-        xytext=(6, 0),
-        textcoords="offset points",
-        va="center",
-        color=INK,
-        fontweight="bold" if best else "normal",
-        fontsize=9.5,
-        zorder=6,
-        bbox={"facecolor": SURFACE, "edgecolor": "none", "pad": 1.2},
-    )
+    beside(axes, text, end, place, bold=best)
 
 
 def _look(bar: Bar) -> str:

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING
 
 from reports import words
 from reports.budgets import budgets
-from reports.charts.canvas import GRID, INK, MUTED, SERIES, SURFACE, figure, heading, log_scale, origin_style, style
+from reports.charts.canvas import (
+    GRID,
+    INK,
+    MUTED,
+    SERIES,
+    SURFACE,
+    beside,
+    figure,
+    heading,
+    log_scale,
+    origin_style,
+    style,
+)
 from reports.charts.chart import Chart, label, slug
 from reports.source import best_per_runtime
 from results.ranking import ROUNDS_LEAST
@@ -140,18 +152,7 @@ def _bar(axes: Axes, place: int, cell: CellSummary, fastest: CellSummary, start:
             zorder=5,
         )
         end = max(end, cell.p99_ms)
-    axes.annotate(
-        f"{words.milliseconds(cell.p50_ms)} · {factor(cell, fastest)}",
-        (end, place),
-        xytext=(8, 0),
-        textcoords="offset points",
-        va="center",
-        color=INK,
-        fontweight="bold" if first else "normal",
-        fontsize=9.5,
-        bbox={"facecolor": SURFACE, "edgecolor": "none", "pad": 1},
-        zorder=6,
-    )
+    beside(axes, f"{words.milliseconds(cell.p50_ms)} · {factor(cell, fastest)}", end, place, bold=first)
 
 
 def _row(cell: CellSummary, fastest: CellSummary) -> tuple[str, str, str, str, str]:

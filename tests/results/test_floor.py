@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from made import record, spec
 
-from results.floor import Graph, floor_of_totals, launch_s, lines, node_bounds
+from results.floor import Graph, GroupRow, NodeRow, floor_of_totals, launch_s, lines, node_bounds
 from results.floors import NOT_MEASURED, Floors
 from results.peaks import Arithmetic, Bandwidth, Call, Level, Peaks
 from results.summary import CellSummary, summarise
@@ -31,8 +31,8 @@ def graph(
     weight_bytes: int,
     io_bytes: int,
 ) -> Graph:
-    rows = tuple((f"n{index}", *node) for index, node in enumerate(nodes))
-    return Graph(rows, tuple(groups), {32: weight_bytes}, io_bytes, "fp32")
+    rows = tuple(NodeRow(f"n{index}", *node) for index, node in enumerate(nodes))
+    return Graph(rows, tuple(GroupRow(*group) for group in groups), {32: weight_bytes}, io_bytes, "fp32")
 
 
 # A product (2 × 500 flop, 60 bytes of weights, 40 of activations), a move of 400 bytes, and 20 flop on 80 bytes.
