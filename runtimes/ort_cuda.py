@@ -9,8 +9,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from runtimes.errors import UnavailableError, UnsupportedError
+from runtimes.gpu.names import gpu_names
 from runtimes.installed import Probe
-from runtimes.nvidia import gpu_names
 from runtimes.options import Option
 from runtimes.ort import OrtCpu
 

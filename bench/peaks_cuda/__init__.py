@@ -7,7 +7,7 @@ but the driver. Who starts here:
 * :mod:`bench.peaks_cuda.measure` is what one of those processes does;
 * :mod:`bench.peaks_cuda.catalogue` says what is measured on which GPU;
 * :mod:`bench.peaks_cuda.vector`, ``tensor``, ``wgmma`` and ``traffic`` write the kernels;
-* :mod:`bench.peaks_cuda.driver` and ``gpu`` call the driver.
+* :mod:`runtimes.gpu` calls the driver.
 """
 
 from bench.peaks_cuda.collect import gpu_peaks

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bench.peaks_cuda.gpu import Gpu
     from bench.peaks_cuda.kernel import Kernel
+    from runtimes.gpu.device import Gpu
 
 _WORDS = {4: "<u4", 8: "<u8"}
 

@@ -13,8 +13,8 @@ from bench.peaks_cuda.traffic import SHARED_HALF_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.peaks_cuda.gpu import Function, Gpu
     from bench.peaks_cuda.traffic import Stream
+    from runtimes.gpu.device import Function, Gpu
 
 # Of what one pass leaves in the L2, the next may find as much again.
 TIMES_L2 = 32

@@ -11,12 +11,12 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.peaks_cuda.driver import CudaError
+from runtimes.gpu.driver import CudaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bench.peaks_cuda.gpu import Function, Gpu
+    from runtimes.gpu.device import Function, Gpu
 
     # A function of the driver's library and what it is called with.
     Foreign = tuple[Callable[..., int], tuple[Any, ...]]

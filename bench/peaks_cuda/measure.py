@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from bench.peaks_cuda import bandwidth, calls
 from bench.peaks_cuda.arithmetic import ArithmeticProbe
 from bench.peaks_cuda.catalogue import BUS_PARTS, CALLS, MEMORY_PARTS, kernels
-from bench.peaks_cuda.driver import CudaError, Driver
-from bench.peaks_cuda.gpu import Facts, Function, Gpu
 from bench.peaks_cuda.sitting import Probe, Sitting, hold
 from bench.peaks_cuda.traffic import Stream, empty_kernel, stream_kernels
 from results.peaks import Arithmetic, Bandwidth, Call
+from runtimes.gpu.device import Facts, Function, Gpu
+from runtimes.gpu.driver import CudaError, Driver
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
-    from bench.peaks_cuda.nvml import Watch
+    from runtimes.gpu.nvml import Watch
 
 Builders = dict[str, "Callable[[], Probe]"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from bench.peaks_cuda.driver import CudaError
+from runtimes.gpu.driver import CudaError
 
 if TYPE_CHECKING:
     import random

@@ -7,9 +7,9 @@ import random
 import time
 from typing import Any
 
-from bench.peaks_cuda.driver import Driver, NoGpuError
 from bench.peaks_cuda.measure import measure
-from bench.peaks_cuda.nvml import Watch
+from runtimes.gpu.driver import Driver, NoGpuError
+from runtimes.gpu.nvml import Watch
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:

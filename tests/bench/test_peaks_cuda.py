@@ -15,12 +15,12 @@ from fake_cuda import FakeCuda
 
 from bench.peaks_cuda import bandwidth, collect, gpu_peaks
 from bench.peaks_cuda.catalogue import groups, kernels
-from bench.peaks_cuda.driver import CudaError, Driver, NoGpuError
-from bench.peaks_cuda.gpu import Gpu
 from bench.peaks_cuda.measure import measure
-from bench.peaks_cuda.nvml import Watch
 from bench.spawn import Outcome, spawn
 from results.peaks import Peaks
+from runtimes.gpu.device import Gpu
+from runtimes.gpu.driver import CudaError, Driver, NoGpuError
+from runtimes.gpu.nvml import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.peaks_cuda.driver import CudaError
 from bench.peaks_cuda.sitting import MOST_ITERATIONS, Sitting, calibrate, hold
+from runtimes.gpu.driver import CudaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bench.peaks_cuda.driver import CudaError, Driver, NoGpuError
+from runtimes.gpu.driver import CudaError, Driver, NoGpuError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
