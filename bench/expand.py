@@ -20,7 +20,8 @@ from runtimes.options import Option, OptionError, resolve
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-NOT_BY_DEFAULT = ("fake", "ort-cuda")
+# Pretends.
+NOT_BY_DEFAULT = "fake"
 
 
 @dataclass(frozen=True)
@@ -222,15 +223,22 @@ def check_option_flags(texts: Sequence[str], runtimes: Sequence[str]) -> None:
 
 
 def default_suite(models: Sequence[str]) -> Suite:
-    """What ``run --model M`` spans without a suite: every form, every CPU runtime, mono, all CPUs."""
-    runtimes = tuple(name for name in registry.names() if name not in NOT_BY_DEFAULT and _loads(name))
+    """What ``run --model M`` spans without a suite: mono, all CPUs, every form.
+
+    Every runtime of processors, and those of GPUs that can run here.
+    """
+    runtimes = tuple(name for name in registry.names() if name != NOT_BY_DEFAULT and _runs_here(name))
     return Suite("model", f"{', '.join(models)}: which runtime answers soonest", (Group(tuple(models), runtimes),))
 
 
-def _loads(runtime: str) -> bool:
-    """Whether its own code can be imported: a broken package must not stand in everybody's way."""
+def _runs_here(runtime: str) -> bool:
+    """Whether it is one of those that a machine like this one is asked for.
+
+    A GPU's only where one could run; a processor's also where it is missing, so that its row says what mends that. A
+    broken package must not stand in everybody's way.
+    """
     try:
-        registry.get(runtime)
+        adapter = registry.get(runtime)
     except UnavailableError:
         return False
-    return True
+    return adapter.device == "cpu" or adapter.probe().available

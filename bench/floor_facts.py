@@ -9,7 +9,6 @@ from results.errors import PeaksError
 from results.peaks import Peaks
 from results.summary import summarise
 from runtimes import registry
-from runtimes.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,10 +85,7 @@ def _gpu(_: Sequence[Cell], spawn: Spawn, say: Callable[[str], None], earlier: P
 
 
 def _device(runtime: str) -> str:
-    try:
-        return registry.get(runtime).device
-    except UnavailableError:
-        return "cpu"
+    return "gpu" if registry.on_gpu(runtime) else "cpu"
 
 
 def _earlier(before: Mapping[str, Any] | None, device: str) -> Peaks | None:

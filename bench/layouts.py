@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.inputs import initial_state, stack
+from runtimes.device_session import DeviceSession
+from runtimes.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from models.card import Card
@@ -67,10 +69,12 @@ class Layout(ABC):
         call: what is timed: the result of :meth:`feeds` in, raw outputs out.
         rotations: after this many calls the inputs repeat.
         channels: which channels of the oracle the answers belong to.
+        collect: what a call returned to raw outputs, where they stayed on a device; None elsewhere.
     """
 
     call: Callable[[Any], Any]
     channels: int
+    collect: Callable[[Any], Any] | None = None
 
     def __init__(self, lanes: list[Lane]) -> None:
         self.lanes = lanes
@@ -219,6 +223,33 @@ class Par(_Two):
         sys.setswitchinterval(self._interval_s)
 
 
+class Streams(_Two):
+    """Left, then right, put on a device each on a stream of its own by one thread, then waited for."""
+
+    def __init__(self, lanes: list[Lane], sessions: list[Session]) -> None:
+        super().__init__(lanes)
+        self._sessions = device_sessions("streams", sessions)
+        self.call = self._both
+
+    def _both(self, pair: tuple[Feeds, Feeds]) -> tuple[Outputs, Outputs]:
+        left, right = self._sessions
+        left.begin(pair[0])
+        right.begin(pair[1])
+        return left.finish(), right.finish()
+
+
+def device_sessions(what: str, sessions: Sequence[Session]) -> list[DeviceSession]:
+    """The sessions, of an engine that can begin work without waiting for it.
+
+    Raises:
+        UnsupportedError: it is none.
+    """
+    found = [session for session in sessions if isinstance(session, DeviceSession)]
+    if len(found) < len(sessions):
+        raise UnsupportedError(f"{what} is for engines that compute on a device with memory of its own, such as a GPU")
+    return found
+
+
 class Batch2(_One):
     """Left and right in one call, stacked along the axis that the batch size changes."""
 
@@ -258,7 +289,7 @@ def make_layout(
         name: a key of :data:`bench.plan.LAYOUTS`.
         cards: the model for one channel, and as it is called (the same, unless it is batched).
         inputs: [channel][rotation] → feeds for one channel.
-        sessions: two for ``par``, else one.
+        sessions: two for ``par`` and ``streams``, else one.
     """
     single, called = cards
     lanes = [Lane(single, channel) for channel in inputs]
@@ -266,4 +297,6 @@ def make_layout(
         return Batch2(lanes, sessions, single, called)
     if name == "mono":
         return Mono(lanes, sessions)
+    if name == "streams":
+        return Streams(lanes, sessions)
     return Seq(lanes, sessions) if name == "seq" else Par(lanes, sessions)

@@ -22,6 +22,8 @@ class Target(Protocol):
 
     call: Callable[[Any], Any]
     rotations: int
+    # From what a call returned to its outputs, where they are elsewhere; None where it returned them.
+    collect: Callable[[Any], Any] | None
 
     def feeds(self, number: int) -> Any: ...
     def absorb(self, outputs: Any) -> None: ...
@@ -67,7 +69,7 @@ def sample(target: Target, duration_s: float, least: int, most: int, before: Sam
     """
     samples = before or Samples(array("q"), array("q"), deque(maxlen=target.rotations))
     wall, cpu, last = samples.wall_ns, samples.cpu_ns, samples.last
-    call, feeds_of, absorb = target.call, target.feeds, target.absorb
+    call, feeds_of, absorb, collect = target.call, target.feeds, target.absorb, target.collect
     clock, cpu_clock = time.perf_counter_ns, time.process_time_ns
     number = first = len(wall)
     keep = target.rotations
@@ -92,6 +94,8 @@ def sample(target: Target, duration_s: float, least: int, most: int, before: Sam
             # Only the last calls' outputs are kept, and the first ones' while they may be the last:
             # holding on to all would make the engine's allocator work differently from a plain loop's.
             if made < keep or (finish is not None and made >= finish - keep):
+                if collect is not None:
+                    outputs = collect(outputs)
                 last.append((number, outputs))
             absorb(outputs)
             number += 1

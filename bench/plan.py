@@ -13,7 +13,10 @@ LAYOUTS = {
     "seq": "left, then right, on one session",
     "par": "left and right at once on two sessions, half of the threads each",
     "batch2": "left and right in one call",
+    "streams": "left and right put on a GPU by one thread, each on a stream of its own, then waited for",
 }
+# Left and right each have a session.
+TWO_SESSIONS = ("par", "streams")
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Cell:
     @property
     def sessions(self) -> int:
         """How many sessions run at the same time."""
-        return 2 if self.layout == "par" else 1
+        return 2 if self.layout in TWO_SESSIONS else 1
 
     @property
     def threads_each(self) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from results.intervals import Interval, geometric_mean_interval, log_ratio_interval
 from results.ranking import rank
-from results.summary import signal
+from results.summary import work
 
 if TYPE_CHECKING:
     from bench.plan import Cell
@@ -50,7 +50,7 @@ def _beaten(cells: Collection[Cell], medians: Medians, profile: Profile) -> set[
     for cell in cells:
         own = medians.get(cell.id, {})
         if len(own) >= profile.rounds_least:
-            races.setdefault((cell.model, signal(cell.layout), cell.threads), {})[cell.id] = own
+            races.setdefault((cell.model, work(cell.layout, cell.options), cell.threads), {})[cell.id] = own
     beaten = set()
     for racers in races.values():
         ranks = rank(racers)

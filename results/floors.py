@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from results.errors import PeaksError
-from results.floor import Graph, Lines, floor_of_totals, lines, node_bounds
+from results.floor import BUS, Graph, Lines, floor_of_totals, lines, node_bounds
 from results.peaks import Peaks
-from results.summary import signal
+from results.summary import on_device, signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,9 @@ class Floors:
         spec = cell.spec
         if peaks is None or cell.precision_ran is None:
             return None
+        if on_device(spec.get("options", {})):
+            # What stays on the device crosses no bus.
+            peaks = replace(peaks, bandwidth=tuple(row for row in peaks.bandwidth if row.level != BUS))
         signals = 1 if signal(spec["layout"]) == "mono" else 2
         graph = self._graph(cell)
         if graph is not None:

@@ -88,8 +88,8 @@ class CellSummary:
 
     @property
     def race(self) -> tuple[str, str, int]:
-        """What makes two cells comparable: model, signal, thread budget."""
-        return self.spec["model"], signal(self.spec["layout"]), self.spec["threads"]
+        """What makes two cells comparable: model, signal and what a call comprises, thread budget."""
+        return self.spec["model"], work(self.spec["layout"], self.spec.get("options", {})), self.spec["threads"]
 
     @property
     def half_width(self) -> float:
@@ -102,6 +102,19 @@ class CellSummary:
 def signal(layout: str) -> str:
     """Mono and stereo layouts do different work and never race each other."""
     return "mono" if layout == "mono" else "stereo"
+
+
+def on_device(options: Mapping[str, Any]) -> bool:
+    """Whether inputs and outputs stay on the device, so that a call comprises no transfers."""
+    return options.get("transfer") == "device"
+
+
+def work(layout: str, options: Mapping[str, Any]) -> str:
+    """What a call comprises: its signal, and whether inputs and outputs stay on the device.
+
+    A call without transfers does less, and never races one with them.
+    """
+    return signal(layout) + (", device to device" if on_device(options) else "")
 
 
 def summarise(cells: Mapping[str, Mapping[str, Any]], records: Iterable[Record]) -> list[CellSummary]:
@@ -158,8 +171,9 @@ def _standing(spec: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, 
     if overlaps and statistics.median(overlaps) < OVERLAP_LEAST:
         share = statistics.median(overlaps)
         return "failed", f"left and right did not run at the same time (they overlapped for {share:.0%} of a call)"
-    # Only a process that had the machine to itself can show that an engine uses one processor.
-    busy = _numbers([record for record in records if undisturbed(record)], "parallelism")
+    # Only a process that had the machine to itself can show that an engine uses one processor. Those who wait for a GPU
+    # may well wait asleep.
+    busy = _numbers([record for record in records if undisturbed(record) and _on_cpu(record)], "parallelism")
     if overlaps and busy and statistics.median(busy) < PARALLELISM_LEAST:
         return "failed", f"left and right took turns on one processor ({statistics.median(busy):.2f} were busy)"
     return "ok", None
@@ -199,7 +213,7 @@ def _notes(spec: Mapping[str, Any], records: Sequence[Record]) -> Iterable[str]:
     asked, ran = known[-1].get("precision_asked"), known[-1].get("precision_ran")
     if asked and ran and asked != "default" and not set(ran.split("+")) <= {asked, spec.get("precision")}:
         yield f"asked for {asked}, ran {ran}"
-    if records[-1].facts.get("overlap") is not None and not any(map(undisturbed, records)):
+    if records[-1].facts.get("overlap") is not None and not any(map(undisturbed, records)) and _on_cpu(records[-1]):
         yield "the machine was too busy to see whether left and right had a processor each"
     used, budget = _numbers(records, "threads_used"), spec["threads"]
     if used and statistics.median_high(used) > budget:
@@ -207,6 +221,10 @@ def _notes(spec: Mapping[str, Any], records: Sequence[Record]) -> Iterable[str]:
     deaths = sum(1 for record in records if record.facts.get("exit", 0) != 0)
     if deaths:
         yield f"died while being torn down, after answering, in {deaths} of {len(records)} processes"
+
+
+def _on_cpu(record: Record) -> bool:
+    return not str(record.facts.get("device") or "cpu").startswith("cuda")
 
 
 def _times(records: Sequence[Record], audio_s: float | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runtimes.base import Facts, Request, Runtime, Session
 from runtimes.errors import engine_error
+from runtimes.installed import Probe, probe_distributions
 from runtimes.options import Option
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ class OrtCpu(Runtime):
         Option("enable_cpu_mem_arena", True, "keep freed memory for the next call"),
         Option("allow_spinning", True, "idle pool threads spin before they sleep"),
     )
+
+    def probe(self) -> Probe:
+        """Either distribution will do: that for GPUs computes on processors, too."""
+        found = super().probe()
+        if found.available:
+            return found
+        twin = probe_distributions(("onnxruntime-gpu",), "")
+        return twin if twin.available else found
 
     def start(self) -> None:
         import onnxruntime

@@ -1,50 +1,122 @@
-"""ONNX Runtime on a CUDA GPU, host to host.
-
-Not yet run on hardware.
-"""
+"""ONNX Runtime on a CUDA GPU."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from runtimes.errors import UnavailableError, UnsupportedError
-from runtimes.gpu.names import gpu_names
+from runtimes.base import Facts, Runtime
+from runtimes.errors import EngineError, UnavailableError, UnsupportedError, engine_error
+from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, probe_gpu
+from runtimes.gpu.session import GpuSession, open_gpu, precision_ran, zeros
 from runtimes.installed import Probe
 from runtimes.options import Option
 from runtimes.ort import OrtCpu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runtimes.base import Array, Request, Session
+    from runtimes.gpu.device import Gpu
+    from runtimes.options import Value
     from runtimes.profiled_nodes import Profile
+
+PROVIDER = "CUDAExecutionProvider"
+# The first call chooses kernels, the second is captured, the third is the first that a graph answers.
+CALLS_TO_CAPTURE = 3
+
+# Every option of the provider that can matter to one who calls a loaded model. The others: device_id (hide other GPUs
+# with CUDA_VISIBLE_DEVICES), user_compute_stream (ours, always), do_copy_in_default_stream and
+# use_ep_level_unified_stream (without meaning where a stream is given), gpu_external_* (addresses of functions),
+# tunable_op_* (for AMD's twin of this provider; here they are accepted and do nothing).
+PROVIDER_OPTIONS = (
+    Option(
+        "cudnn_conv_algo_search",
+        "EXHAUSTIVE",
+        "how convolution kernels are chosen: by trying all, by rule, or one for all",
+        ("EXHAUSTIVE", "HEURISTIC", "DEFAULT"),
+    ),
+    Option("cudnn_conv_use_max_workspace", True, "convolution kernels may take as much memory as they like"),
+    Option("cudnn_conv1d_pad_to_nc1d", False, "pad convolutions over one axis at its other side"),
+    Option("fuse_conv_bias", False, "let cuDNN add a convolution's bias itself; compiles kernels while loading"),
+    Option("prefer_nhwc", False, "channels last, which tensor cores prefer"),
+    Option("sdpa_kernel", 0, "which kernels of attention are allowed, as a bit mask; 0: all", minimum=0),
+    Option("enable_skip_layer_norm_strict_mode", False, "sum in float32 in SkipLayerNormalization of float16"),
+    Option(
+        "arena_extend_strategy",
+        "kNextPowerOfTwo",
+        "how GPU memory grows",
+        ("kNextPowerOfTwo", "kSameAsRequested"),
+    ),
+    Option("gpu_mem_limit", 0, "most GPU memory, bytes; 0: no limit", minimum=0),
+)
 
 
 class OrtCuda(OrtCpu):
-    """The CUDA provider; falling back to the CPU is an error here, not a slower answer."""
+    """The CUDA provider on a stream of ours; falling back to the CPU is an error here, not a slower answer."""
 
     name = "ort-cuda"
     device = "gpu"
     title = "ONNX Runtime, CUDA"
     distributions = ("onnxruntime-gpu",)
     install = "pip install 'rtfloor[gpu]'  (in an environment without onnxruntime)"
-    options = (
+    provider: ClassVar[str] = PROVIDER
+    needs: ClassVar[str] = "CUDA 13 and cuDNN 9"
+    options: ClassVar[tuple[Option, ...]] = (
         Option("precision", "fp32", "fp32 switches TF32 off, tf32 switches it on", ("fp32", "tf32")),
+        TRANSFER,
+        GRAPH,
+        WAIT,
         *(option for option in OrtCpu.options if option.name != "precision"),
-        Option(
-            "cudnn_conv_algo_search",
-            "EXHAUSTIVE",
-            "how convolution kernels are chosen",
-            ("EXHAUSTIVE", "HEURISTIC", "DEFAULT"),
-        ),
+        *PROVIDER_OPTIONS,
     )
 
     def probe(self) -> Probe:
-        if not gpu_names():
-            remedy = "run on a machine with a CUDA GPU; 'nvidia-smi' must list it"
-            return Probe(False, None, "no NVIDIA GPU with a working driver is here", remedy)
-        found = super().probe()
+        """A GPU, the right package, and not its twin beside it."""
+        return probe_gpu(self._packages)
+
+    def start(self) -> None:
+        """Import ONNX Runtime and load CUDA's libraries from wherever packages keep them."""
+        super().start()
+        import onnxruntime as ort
+
+        # Finds CUDA and cuDNN in their own packages, which no loader path names.
+        ort.preload_dlls()
+
+    def load(self, request: Request) -> list[Session]:
+        """One session of the engine, one stream and one set of memory for every session of ours."""
+        return [self._session(request) for _ in range(request.sessions)]
+
+    def profile(
+        self, request: Request, feeds: Sequence[dict[str, Array]], calls: int, clock: Callable[[], int]
+    ) -> Profile:
+        """Refused: a kernel runs after the node that launched it is over."""
+        raise UnsupportedError(
+            f"{self.title} times the launching of kernels, not the kernels: its trace would show what the GPU "
+            "did not do; the record of every process counts and times the kernels themselves"
+        )
+
+    def provider_settings(self, options: Mapping[str, Value], stream: int) -> list[Any]:
+        """What the provider is told, strings only.
+
+        Args:
+            options: of the request.
+            stream: address of the stream it shall use.
+        """
+        given = {option.name: options[option.name] for option in PROVIDER_OPTIONS}
+        if not given["gpu_mem_limit"]:
+            del given["gpu_mem_limit"]
+        settings = {name: _text(value) for name, value in given.items()}
+        settings |= {
+            "use_tf32": _text(options["precision"] == "tf32"),
+            "enable_cuda_graph": _text(bool(options["cuda_graph"])),
+            "user_compute_stream": str(stream),
+        }
+        return [(self.provider, settings)]
+
+    def _packages(self) -> Probe:
+        found = Runtime.probe(self)
         if not found.available:
             return found
         try:
@@ -55,35 +127,107 @@ class OrtCuda(OrtCpu):
         remedy = "pip uninstall onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
         return Probe(False, found.version, reason, remedy)
 
-    def start(self) -> None:
-        super().start()
+    def _session(self, request: Request) -> Session:
+        gpu = open_gpu(str(request.options["wait"]))
+        try:
+            return self._loaded(request, gpu)
+        except EngineError:
+            raise
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"onnxruntime could not load {request.model.name}", error) from error
+
+    def _loaded(self, request: Request, gpu: Gpu) -> Session:
+        """A session whose every node is on the GPU where that can be had, or one that says which are not."""
         import onnxruntime as ort
 
-        # Finds CUDA and cuDNN in their own packages, which no loader path names.
-        ort.preload_dlls()
-
-    def load(self, request: Request) -> list[Session]:
-        sessions = super().load(request)
-        for session in sessions:
-            if session.facts().device == "cpu":
+        providers = self.provider_settings(request.options, int(gpu.stream.value or 0))
+        settings = self._settings(request)
+        # A node without a kernel for the GPU would run on the CPU without a word, with a copy on either side.
+        settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        elsewhere = ""
+        try:
+            session = ort.InferenceSession(str(request.model), settings, providers)
+        except Exception as error:  # told apart below: a provider that is missing, a node that has no kernel
+            if self.provider not in ort.get_available_providers():
                 raise UnavailableError(
-                    "onnxruntime fell back to the CPU because its CUDA provider could not be loaded; "
-                    "CUDA 13 and cuDNN 9 libraries must be findable"
-                )
-        return sessions
+                    f"onnxruntime has no {self.provider}; install onnxruntime-gpu without onnxruntime beside it"
+                ) from error
+            elsewhere = str(engine_error("some nodes are not on the GPU", error))
+            if request.options["cuda_graph"]:
+                raise UnsupportedError(f"a CUDA graph needs every node on the GPU: {elsewhere}") from error
+            session = ort.InferenceSession(str(request.model), self._settings(request), providers)
+        if session.get_providers()[0] != self.provider:
+            raise UnavailableError(
+                f"onnxruntime fell back to the CPU because its {self.provider} could not be loaded; "
+                f"the libraries of {self.needs} must be findable"
+            )
+        return self._session_kind()(session, request, gpu, self.title, elsewhere)
 
-    def profile(
-        self, request: Request, feeds: Sequence[dict[str, Array]], calls: int, clock: Callable[[], int]
-    ) -> Profile:
-        """Refused: a kernel runs after the node that launched it is over."""
-        raise UnsupportedError(
-            f"{self.title} times the launching of kernels, not the kernels: its trace would show what the GPU "
-            "did not do; a GPU profiler such as Nsight Systems tells"
-        )
+    def _session_kind(self) -> type[OrtGpuSession]:
+        return OrtGpuSession
 
-    def _providers(self, request: Request) -> list[Any]:
-        settings = {
-            "use_tf32": "1" if request.options["precision"] == "tf32" else "0",
-            "cudnn_conv_algo_search": request.options["cudnn_conv_algo_search"],
+
+class OrtGpuSession(GpuSession):
+    """One ``InferenceSession``, bound to memory and a stream of ours.
+
+    Args:
+        session: with the stream of ``gpu`` as its own.
+        elsewhere: which nodes are not on the GPU, as a sentence; empty where all are.
+    """
+
+    def __init__(self, session: Any, request: Request, gpu: Gpu, title: str, elsewhere: str) -> None:
+        super().__init__(_sized(request, session), gpu, title)
+        import onnxruntime as ort
+
+        self._session, self._elsewhere = session, elsewhere
+        self._precision = precision_ran(str(request.options["precision"]), request.precision)
+        self._graph = bool(request.options["cuda_graph"])
+        self._binding = session.io_binding()
+        for buffer, bind in (
+            *((buffer, self._binding.bind_input) for buffer in self.inputs),
+            *((buffer, self._binding.bind_output) for buffer in self.outputs),
+        ):
+            kind = buffer.host.dtype.type
+            bind(buffer.tensor.name, "cuda", 0, kind, list(buffer.tensor.shape), buffer.address)
+        self._options = ort.RunOptions()
+        # We wait ourselves, after the copies back: without this, every call would wait twice.
+        self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        self._run = session.run_with_iobinding
+        if self._graph:
+            # Capturing belongs to loading. Memory that nobody wrote is no input for it: indices may point anywhere.
+            for _ in range(CALLS_TO_CAPTURE):
+                self.run(zeros(request))
+
+    def enqueue(self) -> None:
+        """Run with the bound memory."""
+        self._run(self._binding, self._options)
+
+    def facts(self) -> Facts:
+        """Providers, and nodes that are elsewhere."""
+        details = {
+            "providers": self._session.get_providers(),
+            "cuda_graph": self._graph,
+            "all_nodes_on_gpu": not self._elsewhere,
+            "elsewhere": self._elsewhere,
         }
-        return [("CUDAExecutionProvider", settings)]
+        return Facts(self._precision, "cuda:0", details)
+
+    def close(self) -> None:
+        """Let go of the engine before its stream."""
+        self._run = self._binding = self._session = None
+        super().close()
+
+
+def _sized(request: Request, session: Any) -> Request:
+    """The request with every output's shape; one that the graph does not state is found by a call."""
+    stated = [output.shape for output in session.get_outputs()]
+    if all(tensor.shape or not shape for tensor, shape in zip(request.outputs, stated, strict=True)):
+        return request
+    answers = session.run([tensor.name for tensor in request.outputs], zeros(request))
+    outputs = (replace(tensor, shape=answer.shape) for tensor, answer in zip(request.outputs, answers, strict=True))
+    return replace(request, outputs=tuple(outputs))
+
+
+def _text(value: Value) -> str:
+    """As the provider wants it: booleans as digits."""
+    return str(int(value)) if isinstance(value, bool) else str(value)

@@ -20,6 +20,10 @@ BUILT_IN = {
     "tract": "runtimes.tract_rt:TractCpu",
     "torch": "runtimes.torch_rt:TorchCpu",
     "ort-cuda": "runtimes.ort_cuda:OrtCuda",
+    "torch-cuda": "runtimes.torch_cuda:TorchCuda",
+    "tvm-cuda": "runtimes.tvm_cuda:TvmCuda",
+    "tensorrt": "runtimes.tensorrt_rt:TensorRt",
+    "ort-tensorrt": "runtimes.ort_tensorrt:OrtTensorRt",
     "fake": "runtimes.fake:Fake",
 }
 
@@ -49,6 +53,14 @@ def get(name: str) -> Runtime:
     if not isinstance(adapter, Runtime):
         raise UnavailableError(f"runtime {name!r} is registered as {adapter!r}, which is no runtimes.base.Runtime")
     return adapter
+
+
+def on_gpu(name: str) -> bool:
+    """Whether a runtime computes on a GPU; one that cannot be imported does not."""
+    try:
+        return get(name).device == "gpu"
+    except (KeyError, UnavailableError):
+        return False
 
 
 def _third_party() -> dict[str, Callable[[], type[Runtime]]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import tempfile
 import warnings
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from runtimes.artefacts import intact, key_digest, seal_file
 from runtimes.base import Facts, Request, Runtime, Session
 from runtimes.errors import EngineError, UnavailableError, engine_error
 from runtimes.options import Option
@@ -35,7 +35,7 @@ class TvmCpu(Runtime):
     title = "Apache TVM, untuned, CPU"
     distributions = ("apache-tvm", "apache-tvm-ffi")
     install = "pip install 'rtfloor[cpu]'"
-    options = (
+    options: ClassVar[tuple[Option, ...]] = (
         Option("precision", "fp32", "arithmetic: the graph's own float32", ("fp32",)),
         # Untuned loops do not profit from wider vectors: code for the host's own processor was slower
         # on one machine (197 ms against 137) and level on a second.
@@ -43,6 +43,9 @@ class TvmCpu(Runtime):
             "target", "generic", "processor to compile for: any of this architecture, or this one", ("generic", "host")
         ),
     )
+
+    # Options that leave the code as it is.
+    shapeless: ClassVar[tuple[str, ...]] = ()
 
     def environment(self, request: Request) -> dict[str, str]:
         """The size of the thread pool, and no pinning: a pinned pool escapes the worker's own affinity."""
@@ -55,7 +58,7 @@ class TvmCpu(Runtime):
     def build(self, request: Request) -> dict[str, Any]:
         """Compile into ``request.cache``, unless a finished library for the same question is there."""
         artefact = self._artefact(request)
-        cached = _intact(artefact)
+        cached = intact(artefact)
         if not cached:
             self._compile(request, artefact)
         facts = {
@@ -108,6 +111,14 @@ class TvmCpu(Runtime):
             raise engine_error(f"tvm could not profile {request.model.name}", error) from error
         return recorder.profile(WARMUP_CALLS)
 
+    def _executable(self, module: Any, target: Any, request: Request) -> Any:
+        """From what the frontend made to code."""
+        from tvm import relax
+
+        with target:
+            module = relax.get_pipeline("zero")(module)
+        return relax.build(module, target)
+
     def _target(self, request: Request) -> Any:
         import tvm
         from tvm.target import codegen
@@ -131,11 +142,11 @@ class TvmCpu(Runtime):
             "versions": [metadata.version(name) for name in self.distributions],
             "target": str(self._target(request)),
             "machine": platform.machine(),
-            "options": dict(request.options),
-            "host": _processor() if request.options["target"] == "host" else "",
+            "options": {name: value for name, value in request.options.items() if name not in self.shapeless},
+            "host": _processor() if request.options.get("target") == "host" else "",
         }
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-        return request.cache / f"{request.model.stem[:60]}-{request.options['target']}-{digest[:20]}.so"
+        kind = request.options.get("target", self.name)
+        return request.cache / f"{request.model.stem[:60]}-{kind}-{key_digest(key)}.so"
 
     def _compile(self, request: Request, artefact: Path) -> None:
         import onnx
@@ -158,9 +169,7 @@ class TvmCpu(Runtime):
             _check_inputs(len(module["main"].params), request)
             module = relax.transform.DecomposeOpsForInference()(module)
             module = relax.transform.CanonicalizeBindings()(module)
-            with target:
-                module = relax.get_pipeline("zero")(module)
-            executable = relax.build(module, target)
+            executable = self._executable(module, target, request)
             # Only a finished library ever bears the final name. The file must end in .so while it
             # is written: the exporter goes by the suffix.
             with tempfile.TemporaryDirectory(prefix="unfinished-", dir=request.cache) as folder:
@@ -168,7 +177,7 @@ class TvmCpu(Runtime):
                 executable.export_library(str(unfinished))
                 seal = hashlib.sha256(unfinished.read_bytes()).hexdigest()
                 unfinished.replace(artefact)
-                _seal(artefact).write_text(seal, "utf-8")
+                seal_file(artefact).write_text(seal, "utf-8")
         except EngineError:
             raise
         except Exception as error:  # every failure of a foreign library becomes a row
@@ -221,18 +230,6 @@ def _tensors(request: Request) -> list[tuple[str, Any]]:
     import tvm
 
     return [(item.name, tvm.runtime.empty(item.shape, item.dtype, tvm.cpu())) for item in request.inputs]
-
-
-def _seal(artefact: Path) -> Path:
-    return artefact.with_suffix(".sha256")
-
-
-def _intact(artefact: Path) -> bool:
-    """Whether it is there, whole, and as it was written: a damaged library would crash at the first call."""
-    try:
-        return _seal(artefact).read_text("utf-8") == hashlib.sha256(artefact.read_bytes()).hexdigest()
-    except OSError:
-        return False
 
 
 def _check_inputs(found: int, request: Request) -> None:

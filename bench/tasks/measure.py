@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING, Any
 from bench import disturbance
 from bench.check import Checker
 from bench.layouts import Layout, Par, make_layout
+from bench.look import look
 from bench.measure import Samples, sample, timer_cost_ns
+from bench.resident import Resident
 from bench.tasks.common import engine_request
 from bench.threads import parallelism, thread_cpu_ns, threads_used
 from bench.warmup import is_steady, warmup_samples
 from models.card import Card
 from models.oracle_file import load_oracle, save_answers
+from results.summary import on_device
 from runtimes import registry
+from runtimes.gpu.nvml import gpu_watch
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from runtimes.base import Facts
 
 # A budget is broken only when more threads than it ran and together they got more processor
 # time than it: a pool's sleeping helpers do not count.
@@ -46,7 +52,8 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     loaded = clock()
     if len(sessions) != request["sessions"]:
         raise RuntimeError(f"the adapter made {len(sessions)} sessions where {request['sessions']} were asked for")
-    layout = make_layout(request["layout"], cards, inputs, sessions)
+    resident = on_device(request["options"])
+    layout = (Resident if resident else make_layout)(request["layout"], cards, inputs, sessions)
     try:
         checker = Checker(layout, expected, cards[0], str(request["oracle_origin"]))
         # The stated precision decides how much error is allowed; where none was stated, what ran does.
@@ -72,7 +79,9 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
         wrong = checker.verdict(answers, precision, "before timing")
         if wrong:
             return {**reply, "status": "wrong", "reason": wrong, "error": checker.worst()}
-        reply |= _timed(request, layout, checker, precision)
+        reply |= _timed(request, layout, checker, precision, facts)
+        if request.get("look") and reply.get("status", "ok") == "ok":
+            reply |= look(layout, sessions, facts.details)
         if target := request.get("answers_to"):
             # After timing, so that writing them disturbs nothing.
             save_answers(Path(target), [layout.answers(outputs) for _, outputs in answers])
@@ -83,14 +92,21 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
             session.close()
 
 
-def _timed(request: dict[str, Any], layout: Layout, checker: Checker, precision: str) -> dict[str, Any]:
+def _timed(request: dict[str, Any], layout: Layout, checker: Checker, precision: str, facts: Facts) -> dict[str, Any]:
     """Time calls, and judge them and what the process did meanwhile."""
     layout.begin()
+    watch = gpu_watch() if facts.device.startswith("cuda") else None
+    if watch is not None:
+        watch.sample()
     reading, threads = disturbance.read(), thread_cpu_ns()
     begin = time.perf_counter_ns()
     samples, warmup, steady = _sample(request, layout)
     window_ns = time.perf_counter_ns() - begin
     threads_after = thread_cpu_ns()
+    if watch is not None:
+        # At once, before the GPU rests.
+        watch.sample()
+        watch.close()
     reply: dict[str, Any] = {
         "disturbance": disturbance.between(reading, disturbance.read()),
         "rss_peak_bytes": disturbance.peak_rss_bytes(),
@@ -100,8 +116,10 @@ def _timed(request: dict[str, Any], layout: Layout, checker: Checker, precision:
         "steady": steady,
         "threads_used": threads_used(threads, threads_after, window_ns),
         "parallelism": parallelism(threads, threads_after, window_ns),
-        "overlap": layout.overlap_ns / max(layout.shorter_ns, 1) if isinstance(layout, Par) else None,
+        "overlap": _overlap(layout),
     }
+    if watch is not None and (seen := watch.facts()):
+        reply["gpu"] = seen
     wrong = checker.after(list(samples.last), precision)
     reply["error"] = checker.worst()
     if wrong:
@@ -110,6 +128,12 @@ def _timed(request: dict[str, Any], layout: Layout, checker: Checker, precision:
     if layout.stateful and (runaway := checker.runaway(samples.last)):
         broken = f"{runaway}: its states run away on these inputs; feed others with --input"
     return {**reply, "status": "failed", "reason": broken} if broken else reply
+
+
+def _overlap(layout: Layout) -> float | None:
+    side = layout.inner if isinstance(layout, Resident) else layout
+    asked = isinstance(side, Par) and side.shorter_ns > 0
+    return side.overlap_ns / side.shorter_ns if asked and isinstance(side, Par) else None
 
 
 def _sample(request: dict[str, Any], layout: Layout) -> tuple[Samples, int, bool]:

@@ -12,7 +12,6 @@ from reports.charts.phases import phases
 from reports.charts.tails import tails
 from reports.charts.timeline import timeline
 from reports.charts.tradeoff import tradeoff
-from results.summary import signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +38,7 @@ def charts(source: Source, views: Iterable[FloorView]) -> dict[str, list[Chart]]
         drawn["phases"].append(phases(race, cells))
         drawn["quality"].append(tradeoff(race, cells))
     every = [cell for cells in source.races.values() for cell in cells]
-    for model, kind in dict.fromkeys((str(cell.spec["model"]), signal(cell.spec["layout"])) for cell in every):
+    for model, kind in dict.fromkeys((str(cell.spec["model"]), cell.race[1]) for cell in every):
         drawn["layouts"].append(layouts(model, kind, every))
     shown = [(section, chart) for section, found in drawn.items() for chart in found if chart is not None]
     named = distinct([chart for _, chart in shown])

@@ -8,7 +8,6 @@ from reports import words
 from reports.charts.canvas import INK, MUTED, SURFACE, figure, heading, legend, log_scale, style
 from reports.charts.chart import Chart, looks, slug
 from reports.source import timed
-from results.summary import signal
 
 if TYPE_CHECKING:
     from results.summary import CellSummary
@@ -25,7 +24,7 @@ def layouts(model: str, kind: str, cells: list[CellSummary]) -> Chart | None:
         kind: ``mono`` or ``stereo``.
         cells: of the run; those of another model or signal are ignored.
     """
-    best = _best([cell for cell in timed(cells) if cell.spec["model"] == model and signal(cell.spec["layout"]) == kind])
+    best = _best([cell for cell in timed(cells) if cell.spec["model"] == model and cell.race[1] == kind])
     settings = sorted({setting for _, setting in best}, key=lambda setting: (setting[1], setting[0]))
     runtimes = list(dict.fromkeys(runtime for runtime, _ in best))
     if len(settings) < 2:

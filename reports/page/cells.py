@@ -10,7 +10,6 @@ from reports.page.html import Html, join, tag
 from reports.page.parts import Section
 from reports.page.tables import Column, Value, table
 from reports.source import is_overhead
-from results.summary import signal
 
 if TYPE_CHECKING:
     from reports.source import Source
@@ -62,7 +61,7 @@ def _row(source: Source, cell: CellSummary) -> list[object]:
     return [
         Value(cell.rank or words.NOTHING, cell.rank),
         spec["model"],
-        signal(spec["layout"]),
+        cell.race[1],
         spec["runtime"],
         options or words.NOTHING,
         spec["form"],

@@ -8,8 +8,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from runtimes.gpu.driver import CudaError, Driver, NoGpuError
 
 if TYPE_CHECKING:
@@ -34,6 +32,7 @@ _ATTRIBUTES = {
 _REGISTERS, _LOCAL_BYTES = 4, 3
 _SHARED_SHARE, _ALL_PERCENT = 9, 100
 _NON_BLOCKING = 1
+_CONTEXT_IN_USE = 708
 
 
 @dataclass(frozen=True)
@@ -109,15 +108,34 @@ class Gpu:
         self._device = device
         self.stream = ctypes.c_void_p()
         self._begin, self._end = ctypes.c_void_p(), ctypes.c_void_p()
+        self._context = ctypes.c_void_p()
         self._cleanup = ExitStack()
 
+    def wait_by(self, flags: int) -> None:
+        """How threads wait for this GPU; before its context is first used in this process.
+
+        Args:
+            flags: ``CU_CTX_SCHED_...``.
+
+        Raises:
+            NoGpuError: it cannot be told so.
+        """
+        try:
+            self.driver.call("cuDevicePrimaryCtxSetFlags_v2", self._device, ctypes.c_uint(flags))
+        except CudaError as error:
+            if error.code != _CONTEXT_IN_USE:  # an older driver, and somebody was first
+                raise NoGpuError(f"the GPU cannot be used: {error}") from None
+
+    def make_current(self) -> None:
+        """Let calls of the current thread go to this GPU's context."""
+        self.driver.call("cuCtxSetCurrent", self._context)
+
     def __enter__(self) -> Self:
-        context = ctypes.c_void_p()
         try:
             with ExitStack() as stack:
-                self.driver.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), self._device)
+                self.driver.call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), self._device)
                 self._later(stack, "cuDevicePrimaryCtxRelease_v2", self._device)
-                self.driver.call("cuCtxSetCurrent", context)
+                self.make_current()
                 self.driver.call("cuStreamCreate", ctypes.byref(self.stream), ctypes.c_uint(_NON_BLOCKING))
                 self._later(stack, "cuStreamDestroy_v2", self.stream)
                 for event in (self._begin, self._end):
@@ -236,6 +254,8 @@ class Gpu:
 
     def get(self, address: int, count: int, kind: str) -> NDArray[Any]:
         """An array of ``count`` elements of a NumPy type, from device memory."""
+        import numpy as np
+
         values = np.empty(count, kind)
         self.driver.call(
             "cuMemcpyDtoH_v2",
@@ -281,11 +301,19 @@ class Gpu:
             work: enqueues, and does not wait.
             meanwhile: called while the GPU works.
         """
-        self.driver.call("cuEventRecord", self._begin, self.stream)
+        self.mark(0)
         work()
-        self.driver.call("cuEventRecord", self._end, self.stream)
+        self.mark(1)
         if meanwhile is not None:
             meanwhile()
+        return self.elapsed_s()
+
+    def mark(self, end: int) -> None:
+        """Have the GPU note its clock when all before is done: 0 for the beginning of a stretch, 1 for its end."""
+        self.driver.call("cuEventRecord", self._end if end else self._begin, self.stream)
+
+    def elapsed_s(self) -> float:
+        """Seconds between the last two marks, once the second is reached."""
         self.driver.call("cuEventSynchronize", self._end)
         passed_ms = ctypes.c_float()
         self.driver.call("cuEventElapsedTime", ctypes.byref(passed_ms), self._begin, self._end)

@@ -37,6 +37,7 @@ _FATAL = {214, 220, 700, 702, *range(709, 720), 999}
 
 _INFO_LOG, _INFO_LOG_BYTES, _ERROR_LOG, _ERROR_LOG_BYTES = 3, 4, 5, 6
 _LOG_BYTES = 8192
+_MAJOR, _MINOR = 75, 76
 
 
 class NoGpuError(Exception):
@@ -127,6 +128,30 @@ class Driver:
         number = ctypes.c_int()
         self.call("cuDriverGetVersion", ctypes.byref(number))
         return number.value
+
+    def capability(self, ordinal: int) -> int:
+        """Compute capability of a GPU, 90 for 9.0; nothing is held on it.
+
+        Raises:
+            CudaError: there is no such GPU.
+        """
+        device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+        self.call("cuDeviceGet", ctypes.byref(device), ctypes.c_int(ordinal))
+        self.call("cuDeviceGetAttribute", ctypes.byref(major), ctypes.c_int(_MAJOR), device)
+        self.call("cuDeviceGetAttribute", ctypes.byref(minor), ctypes.c_int(_MINOR), device)
+        return 10 * major.value + minor.value
+
+    def uuid(self, ordinal: int) -> str:
+        """What tools call a GPU, ``GPU-...``; it never leaves the process.
+
+        Raises:
+            CudaError: there is no such GPU.
+        """
+        device, uuid = ctypes.c_int(), ctypes.create_string_buffer(16)
+        self.call("cuDeviceGet", ctypes.byref(device), ctypes.c_int(ordinal))
+        self.call("cuDeviceGetUuid_v2", uuid, device)
+        digits = uuid.raw.hex()
+        return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
     def load_module(self, text: str) -> ctypes.c_void_p:
         """Compile PTX for the current GPU.

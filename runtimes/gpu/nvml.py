@@ -8,6 +8,8 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+from runtimes.gpu.driver import CudaError, Driver, NoGpuError
+
 LIBRARY = "libnvidia-ml.so.1"
 _SM_CLOCK, _MEMORY_CLOCK = 1, 2
 _CORE_TEMPERATURE = 0
@@ -92,3 +94,13 @@ class Watch:
         if self._handle is not None:
             self._library.nvmlShutdown()
             self._handle = None
+
+
+def gpu_watch() -> Watch | None:
+    """Watch the first GPU that is visible to this process; None where the driver shows none."""
+    try:
+        driver = Driver.load()
+        driver.count()
+        return Watch.load(driver.uuid(0))
+    except (NoGpuError, CudaError):
+        return None

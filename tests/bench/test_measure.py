@@ -19,6 +19,7 @@ class Target:
         self.events: list[tuple[str, int]] = []
         self._during = during
         self.call: Callable[[Any], Any] = self._call
+        self.collect: Callable[[Any], Any] | None = None
 
     def feeds(self, number: int) -> int:
         self.events.append(("feeds", number))
