@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runtimes.base import Facts, Runtime
 from runtimes.errors import EngineError, UnavailableError, UnsupportedError, engine_error
+from runtimes.gpu.libraries import load_library
 from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, probe_gpu
 from runtimes.gpu.session import GpuSession, open_gpu, precision_ran, zeros
 from runtimes.installed import Probe
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
     from runtimes.profiled_nodes import Profile
 
 PROVIDER = "CUDAExecutionProvider"
+# In the order in which they need each other; those that are missing are complained of when they are needed.
+LIBRARIES = (
+    "libcublasLt.so.13",
+    "libcublas.so.13",
+    "libnvrtc.so.13",
+    "libcurand.so.10",
+    "libcufft.so.12",
+    "libcudart.so.13",
+    "libcudnn.so.9",
+)
 # The first call chooses kernels, the second is captured, the third is the first that a graph answers.
 CALLS_TO_CAPTURE = 3
 
@@ -81,7 +92,9 @@ class OrtCuda(OrtCpu):
         super().start()
         import onnxruntime as ort
 
-        # Finds CUDA and cuDNN in their own packages, which no loader path names.
+        # It looks for NVIDIA's packages only where its own package lies, and they can lie elsewhere.
+        for name in LIBRARIES:
+            load_library(name)
         ort.preload_dlls()
 
     def load(self, request: Request) -> list[Session]:

@@ -47,7 +47,8 @@ def make(gpu: FakeGpu, version: str = V10) -> Any:
     """A module to put in the place of ``tensorrt``.
 
     Its ``_told`` says what happened: ``built`` (what each engine was built with), ``timings`` (what each build knew
-    before), ``contexts`` (how many), ``plugins`` (whether they were registered). It takes orders: ``answers`` (whether calls succeed), ``verbose`` (whether layers can be inspected).
+    before), ``contexts`` (how many), ``plugins`` (whether they were registered). It takes orders: ``answers`` (whether
+    calls succeed), ``verbose`` (whether layers can be inspected), ``takes_profiles``.
 
     Args:
         gpu: whose memory and streams it works on.

@@ -113,10 +113,15 @@ def _without_foreign_code(
         wanted = ", ".join(f"sm_{arch}" for arch in sorted(done.unserved))
         raise UserError(
             f"{path} in {contents.wheel.path.name} has no code that runs on {wanted}; "
-            f"it has {', '.join(sorted(done.there))}: choose with --arch"
+            f"it has {', '.join(sorted(done.there, key=_by_number))}: choose with --arch"
         )
     contents.notes.append(f"{path.rsplit('/', 1)[-1]}: {done}")
     return bytes(library)
+
+
+def _by_number(title: str) -> tuple[str, int]:
+    name, _, number = title.partition("_")
+    return name, int(number)
 
 
 def _installed_at(member: str) -> str | None:

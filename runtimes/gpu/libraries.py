@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import sys
 from contextlib import suppress
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TOOLKIT = Path("/usr/local/cuda")
+TOOLKIT_FOLDERS = ("lib64", "lib", "extras/CUPTI/lib64", "targets/*/lib")
 
 
 def nvidia_folders() -> Iterator[Path]:
@@ -24,30 +26,34 @@ def nvidia_folders() -> Iterator[Path]:
 
 
 def library_files(name: str) -> Iterator[Path]:
-    """Files of that name in NVIDIA's packages, then in the toolkit's own folders.
+    """Files of that name in NVIDIA's packages, whose releases belong together, then in the toolkit's folders.
 
     Args:
-        name: as a program asks for it, such as ``libcudart.so.13``.
+        name: as programs ask for it, such as ``libcudart.so.13``.
     """
     for folder in nvidia_folders():
         yield from sorted(folder.glob(f"*/lib/{name}"))
-    for pattern in ("lib64", "lib", "extras/CUPTI/lib64", "targets/*/lib"):
+    for pattern in TOOLKIT_FOLDERS:
         yield from sorted(TOOLKIT.glob(f"{pattern}/{name}"))
 
 
 def load_library(name: str) -> ctypes.CDLL | None:
-    """The library, loaded so that others which need it find it; None where it is nowhere."""
+    """The library, loaded, so that others which name it find it; None where it is nowhere.
+
+    One that is loaded already is taken as it is.
+    """
     with suppress(OSError):
-        return ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
-    for file in library_files(name):
+        return ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    for place in (*library_files(name), name):
         with suppress(OSError):
-            return ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
+            return ctypes.CDLL(str(place))
     return None
 
 
 def compiler_home() -> Path | None:
-    """The folder of CUDA's toolkit that holds ``bin/nvcc`` and ``include``; None where there is none."""
+    """The folder of CUDA's toolkit that holds ``bin/nvcc`` and its headers; None where there is none."""
     found = shutil.which("nvcc")
     homes = [Path(found).resolve().parent.parent] if found else []
     homes += [TOOLKIT, *(folder / "cu13" for folder in nvidia_folders())]
-    return next((home for home in homes if (home / "bin" / "nvcc").is_file() and (home / "include").is_dir()), None)
+    needed = ("bin/nvcc", "include/cuda_runtime.h")
+    return next((home for home in homes if all((home / part).is_file() for part in needed)), None)
