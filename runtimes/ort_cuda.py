@@ -159,7 +159,8 @@ class OrtCuda(OrtCpu):
         settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         elsewhere = ""
         try:
-            session = ort.InferenceSession(str(request.model), settings, providers)
+            # Nor may its Python class try again without the provider, and keep to itself why.
+            session = ort.InferenceSession(str(request.model), settings, providers, enable_fallback=0)
         except Exception as error:  # told apart below: a provider that is missing, a node that has no kernel
             if self.provider not in ort.get_available_providers():
                 raise UnavailableError(
@@ -168,7 +169,7 @@ class OrtCuda(OrtCpu):
             elsewhere = str(engine_error("some nodes are not on the GPU", error))
             if request.options["cuda_graph"]:
                 raise UnsupportedError(f"a CUDA graph needs every node on the GPU: {elsewhere}") from error
-            session = ort.InferenceSession(str(request.model), self._settings(request), providers)
+            session = ort.InferenceSession(str(request.model), self._settings(request), providers, enable_fallback=0)
         if session.get_providers()[0] != self.provider:
             raise UnavailableError(
                 f"onnxruntime fell back to the CPU because its {self.provider} could not be loaded; "

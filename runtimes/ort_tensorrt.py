@@ -1,7 +1,7 @@
 """ONNX Runtime's TensorRT provider: TensorRT runs the parts of a graph that it takes, CUDA kernels the rest.
 
-Names of options: strings in ``libonnxruntime_providers_tensorrt.so`` of onnxruntime-gpu 1.31.1, which asks for
-``libnvinfer.so.10``.
+Not yet run on hardware. Names of options are strings in ``libonnxruntime_providers_tensorrt.so`` of onnxruntime-gpu
+1.31.1, which asks for ``libnvinfer.so.10``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """TensorRT: engines built ahead and cached, run on a stream of ours, as a CUDA graph or not.
 
-Written against the bindings of 10.16.1.11 and 11.4.0.106 and NVIDIA's documentation.
+Not yet run on hardware: written against the bindings of 10.16.1.11 and 11.4.0.106 and NVIDIA's documentation.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +17,6 @@ from runtimes.options import Option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from runtimes.base import Request, Session
     from runtimes.gpu.device import Gpu
@@ -76,10 +77,14 @@ class TorchCuda(Runtime):
         """Let inductor compile, which fills its cache; eager has nothing to build."""
         if request.options["compiler"] == "eager":
             return {}
-        cached = any(request.cache.iterdir())
+        done = request.cache / f"compiled-{_question(request)}"
+        facts = {"artefact": done.name}
+        if done.exists():
+            return {"cached": True, **facts}
         for session in self.load(request):
             session.close()
-        return {"cache_bytes": _size(request.cache), "cache_was_empty": not cached}
+        done.touch()
+        return facts
 
     def load(self, request: Request) -> list[Session]:
         """Settle the arithmetic, then one module per session."""
@@ -248,5 +253,10 @@ def _sized(request: Request, module: Any) -> Request:
     return replace(request, outputs=tuple(outputs))
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _question(request: Request) -> str:
+    """What shapes compiled code, as one short word; transfers and waiting do not."""
+    import torch
+
+    options = {name: value for name, value in request.options.items() if name not in ("transfer", "wait", "cuda_graph")}
+    key = [request.model_sha256, options, torch.__version__, torch.cuda.get_device_name()]
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]

@@ -24,6 +24,9 @@ DEPTH_BYTES = 32
 SUMS = M * N // BLOCK
 # Products in one iteration, before the group waits for them.
 PRODUCTS = 16
+# In units of K, which is 32: these sums keep 14 bits while they are in a tensor core, so that ones added up stick at
+# 2^14. Seen on an H100.
+FP8_EXACT_TO = 1 << 9
 GROUP = "wgmma"
 _TILE_ROWS, _TILE_BYTES = 8, 128
 _SWIZZLE_128 = 1 << 62
@@ -49,7 +52,7 @@ _TYPES = (
     _Type("bf16", "bf16", "fp32 sum", "f32.bf16.bf16", 2, "f32", 0x3F803F80, 1 << 20, "%add, 1, 1, 0, 0", "HGMMA"),
     _Type("tf32", "tf32", "fp32 sum", "f32.tf32.tf32", 4, "f32", 0x3F800000, 1 << 20, "%add, 1, 1", "HGMMA"),
     _Type("int8", "int8", "int32 sum", "s32.s8.s8", 1, "s32", 0x01010101, None, "%add", "IGMMA"),
-    _Type("fp8", "fp8", "fp32 sum", "f32.e4m3.e4m3", 1, "f32", 0x38383838, 1 << 10, "%add, 1, 1", "QGMMA"),
+    _Type("fp8", "fp8", "fp32 sum", "f32.e4m3.e4m3", 1, "f32", 0x38383838, FP8_EXACT_TO, "%add, 1, 1", "QGMMA"),
 )
 
 

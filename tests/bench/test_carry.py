@@ -174,7 +174,9 @@ def test_code_for_several_gpus_can_stay() -> None:
 
 
 def test_a_wheel_without_code_for_this_gpu_is_refused_before_anything_is_carried(two: Path) -> None:
-    with pytest.raises(UserError, match=r"gpu_pack/lib\.so .* no code that runs on sm_70; it has compute_90, sm_80, sm_90, sm_120"):
+    with pytest.raises(
+        UserError, match=r"gpu_pack/lib\.so .* no code that runs on sm_70; it has compute_90, sm_80, sm_90, sm_120"
+    ):
         pack(two, archs=[70])
     assert not list((two / "pieces").iterdir())
 

@@ -7,6 +7,7 @@ One process per adapter: vendor libraries must never meet. Run as
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -131,12 +132,20 @@ def cases() -> list[Case]:
 
 
 class Driver:
-    """One adapter, started once."""
+    """One adapter, started once.
+
+    Args:
+        name: of the adapter; options that are not at their defaults follow, such as ``ort-cuda cuda_graph=true``.
+    """
 
     def __init__(self, name: str, folder: Path) -> None:
-        self.adapter: Runtime = registry.get(name)
-        self.name, self.folder = name, folder
-        self.options = resolve(name, self.adapter.options, {"latency_us": 20.0} if name == "fake" else {})
+        self.name, *given = name.split()
+        self.folder = folder
+        self.adapter: Runtime = registry.get(self.name)
+        changed: dict[str, object] = dict(text.split("=", 1) for text in given)
+        if self.name == "fake":
+            changed["latency_us"] = 20.0
+        self.options = resolve(self.name, self.adapter.options, changed)
 
     def write(self, case: Case) -> Path:
         """Write the case's model."""
@@ -177,7 +186,10 @@ def answers(driver: Driver, case: Case) -> dict[str, Any]:
 
 def together(driver: Driver, case: Case) -> dict[str, Any]:
     """Two sessions answer different inputs from two threads at once, each rightly."""
-    sessions = driver.load(case, sessions=2)
+    try:
+        sessions = driver.load(case, sessions=2)
+    except UnsupportedError as error:
+        return {"unsupported": str(error)}
     errors: list[float] = []
 
     def call(session: Session, turn: int) -> None:
@@ -258,6 +270,10 @@ def main() -> None:
     if not probe.available:
         print(json.dumps({"unavailable": probe.reason}))
         return
+    # As a worker's environment is made: before anything of the engine is imported.
+    case = cases()[0]
+    request = driver.request(driver.write(case), case.signature(), tuple(case.outputs.values()))
+    os.environ.update(driver.adapter.environment(request))
     driver.adapter.start()
     seen: dict[str, Any] = {"version": probe.version, "cases": {}}
     for case in cases():

@@ -23,10 +23,14 @@ from runtimes.options import resolve
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("drive.py")
 # What an engine says it cannot do, stated here so that losing one more of these is noticed.
-KNOWN_GAPS: dict[str, set[str]] = {"tvm": {"gru", "lstm"}}
+KNOWN_GAPS: dict[str, set[str]] = {"tvm": {"gru", "lstm"}, "tvm-cuda": {"gru", "lstm"}}
 # Those whose profilers do not tell what their kernels stand for, and those that have none.
 SILENT = {"tvm"}
-NO_PROFILER = {"ort-cuda"}
+NO_PROFILER = {"ort-cuda", "ort-tensorrt", "tensorrt", "torch-cuda", "tvm-cuda"}
+# Those that refuse to have two sessions, with a reason.
+ALONE = {"tvm-cuda"}
+# Ways of running that are engines of their own as far as this contract goes.
+VARIANTS = ("ort-cuda cuda_graph=true", "torch-cuda cuda_graph=true", "tvm-cuda cuda_graph=true")
 VENDORS = ("onnxruntime", "openvino", "tract", "tvm", "torch", "tensorrt", "numpy", "onnx")
 CASES = ("identity", "conv", "depthwise", "norm", "several", "integers", "boolean", "gru", "lstm")
 
@@ -49,10 +53,14 @@ def seen(name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(params=registry.names())
+def _runtime(name: str) -> str:
+    return name.partition(" ")[0]
+
+
+@pytest.fixture(params=[*registry.names(), *VARIANTS])
 def name(request: pytest.FixtureRequest) -> str:
     adapter = str(request.param)
-    probe = registry.get(adapter).probe()
+    probe = registry.get(_runtime(adapter)).probe()
     if not probe.available:
         pytest.skip(probe.reason)
     return adapter
@@ -61,7 +69,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize("case", CASES)
 def test_answers_are_right_in_order_and_the_callers_own(name: str, case: str) -> None:
     found = seen(name)["cases"][case]
-    if case in KNOWN_GAPS.get(name, set()):
+    if case in KNOWN_GAPS.get(_runtime(name), set()):
         assert "unsupported" in found or "raised" in found, f"{name} can do {case} now: take it off the list of gaps"
         pytest.skip(str(found))
     assert "raised" not in found, found
@@ -79,6 +87,9 @@ def test_what_ran_is_what_was_asked_for(name: str) -> None:
 
 def test_two_sessions_answer_side_by_side(name: str) -> None:
     found = seen(name)["together"]
+    if _runtime(name) in ALONE:
+        assert "at once" in found["unsupported"], found
+        return
     assert found["sessions"] == 2
     assert found["calls"] == 60
     assert found["error"] < 1e-4
@@ -87,8 +98,8 @@ def test_two_sessions_answer_side_by_side(name: str) -> None:
 def test_what_a_profiler_says_of_nodes_can_be_relied_on(name: str) -> None:
     # Otherwise shares would add up to more than a call, or a node would be blamed for another's time.
     found = seen(name)["profile"]
-    assert ("unsupported" in found) == (name in NO_PROFILER), found
-    if name in NO_PROFILER:
+    assert ("unsupported" in found) == (_runtime(name) in NO_PROFILER), found
+    if _runtime(name) in NO_PROFILER:
         pytest.skip(found["unsupported"])
     assert found["calls"] >= 10
     assert found["nodes"]
