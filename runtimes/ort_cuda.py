@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -34,6 +36,7 @@ LIBRARIES = (
     "libcudart.so.13",
     "libcudnn.so.9",
 )
+_CAPTURING = threading.Lock()
 # The first call chooses kernels, the second is captured, the third is the first that a graph answers.
 CALLS_TO_CAPTURE = 3
 
@@ -207,10 +210,24 @@ class OrtGpuSession(GpuSession):
         # We wait ourselves, after the copies back: without this, every call would wait twice.
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         self._run = session.run_with_iobinding
+        self._captured: set[int] = set()
         if self._graph:
             # Capturing belongs to loading. Memory that nobody wrote is no input for it: indices may point anywhere.
+            for buffer in self.inputs:
+                gpu.clear(buffer.address, buffer.host.nbytes)
+            self.run(zeros(request))
+
+    def attach(self) -> None:
+        """Capture a graph for this thread: the provider keeps one for every thread, and another's does not answer."""
+        thread = threading.get_ident()
+        if not self._graph or thread in self._captured:
+            return
+        # While one thread captures, no other may do what cannot be captured, such as taking memory for its own capture.
+        with _CAPTURING:
             for _ in range(CALLS_TO_CAPTURE):
-                self.run(zeros(request))
+                self._run(self._binding, self._options)
+            self.gpu.synchronise()
+        self._captured.add(thread)
 
     def enqueue(self) -> None:
         """Run with the bound memory."""
@@ -227,7 +244,9 @@ class OrtGpuSession(GpuSession):
         return Facts(self._precision, "cuda:0", details)
 
     def close(self) -> None:
-        """Let go of the engine before its stream."""
+        """Let go of the engine before its stream, and when nothing of it is at work any more."""
+        with suppress(EngineError):
+            self.wait()
         self._run = self._binding = self._session = None
         super().close()
 

@@ -243,6 +243,11 @@ class Gpu:
         # It runs on another stream than kernels do.
         self.driver.call("cuCtxSynchronize")
 
+    def clear(self, address: int, size: int) -> None:
+        """Set so many bytes to zero."""
+        self.driver.call("cuMemsetD8_v2", ctypes.c_uint64(address), ctypes.c_ubyte(0), ctypes.c_size_t(size))
+        self.driver.call("cuCtxSynchronize")
+
     def put(self, address: int, values: NDArray[Any]) -> None:
         """Copy an array to device memory."""
         self.driver.call(

@@ -187,8 +187,12 @@ class GpuSession(DeviceSession):
         try:
             self.gpu.make_current()
             self.attach()
+        except EngineError:
+            raise
         except CudaError as error:
             raise EngineError(f"{self._title}: {error}") from None
+        except Exception as error:  # every failure of a foreign library becomes a row
+            raise engine_error(f"{self._title} could not answer in another thread", error) from error
         _here.session = self
 
     def _buffer(self, tensor: Tensor) -> Buffer:

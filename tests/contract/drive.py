@@ -191,9 +191,15 @@ def together(driver: Driver, case: Case) -> dict[str, Any]:
     except UnsupportedError as error:
         return {"unsupported": str(error)}
     errors: list[float] = []
+    failures: list[str] = []
 
     def call(session: Session, turn: int) -> None:
-        errors.extend(_error([np.asarray(o) for o in session.run(case.feeds(turn))], right[turn]) for _ in range(30))
+        try:
+            errors.extend(
+                _error([np.asarray(o) for o in session.run(case.feeds(turn))], right[turn]) for _ in range(30)
+            )
+        except EngineError as error:
+            failures.append(str(error))
 
     right = [case.right(0), case.right(1)]
     threads = [threading.Thread(target=call, args=(session, turn)) for turn, session in enumerate(sessions)]
@@ -201,7 +207,9 @@ def together(driver: Driver, case: Case) -> dict[str, Any]:
         thread.start()
     for thread in threads:
         thread.join()
-    return {"sessions": len(sessions), "calls": len(errors), "error": max(errors)}
+    for session in sessions:
+        session.close()
+    return {"sessions": len(sessions), "calls": len(errors), "error": max(errors, default=None), "failures": failures}
 
 
 def profiled(driver: Driver) -> dict[str, Any]:
@@ -277,12 +285,15 @@ def main() -> None:
     driver.adapter.start()
     seen: dict[str, Any] = {"version": probe.version, "cases": {}}
     for case in cases():
+        # The last of these lines tells what an engine died of.
+        print(f"case {case.name}", file=sys.stderr, flush=True)
         try:
             seen["cases"][case.name] = answers(driver, case)
         except UnsupportedError as error:
             seen["cases"][case.name] = {"unsupported": str(error)}
         except Exception as error:
             seen["cases"][case.name] = {"raised": f"{type(error).__name__}: {error}"}
+    print("two sessions side by side", file=sys.stderr, flush=True)
     seen["together"] = together(driver, cases()[1])
     seen["refusals"] = refusals(driver)
     seen["profile"] = profiled(driver)

@@ -90,6 +90,7 @@ def test_two_sessions_answer_side_by_side(name: str) -> None:
     if _runtime(name) in ALONE:
         assert "at once" in found["unsupported"], found
         return
+    assert found["failures"] == []
     assert found["sessions"] == 2
     assert found["calls"] == 60
     assert found["error"] < 1e-4
