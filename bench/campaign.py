@@ -25,6 +25,7 @@ from results.runfile import RunFile
 from results.summary import summarise
 from runtimes import registry
 from runtimes.errors import UnavailableError
+from runtimes.gpu.nvml import gpu_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,6 +95,7 @@ def start(plan: Plan, profile_name: str, cpus: tuple[int, ...] | None, settings:
             "graphs": _graphs(preparer, ready),
             "peaks": peaks_facts(plan, ready, spawn, watch.say) if settings.floor else {},
             "host": host.host_facts(),
+            "gpus": gpu_facts() if any(registry.on_gpu(cell.runtime) for cell in plan.cells) else [],
             "environment": environment_facts(),
             "warnings": list(preparer.warnings),
             "status": "running",

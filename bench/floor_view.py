@@ -13,7 +13,7 @@ from bench.tasks.prepare import card_of, graph_of
 from models.facts import zoo
 from reports.floor import Bar, FloorView, Line, as_lines, best_cells, measured_bar
 from results import published
-from results.floor import PRECISIONS, Graph, launch_s, lines
+from results.floor import PRECISIONS, Graph, launch, lines
 from results.summary import signal as signal_of
 
 if TYPE_CHECKING:
@@ -187,8 +187,7 @@ def _bar(step: Step, peaks: Peaks, found: Mapping[tuple[str, int], Lines]) -> Ba
 
 
 def _rows(found: Lines, peaks: Peaks) -> list[Line]:
-    each = launch_s(peaks, found.launches or 0)
-    return as_lines(found, peaks.title, launch_s=each)
+    return as_lines(found, peaks.title, launch=launch(peaks, found.launches or 0))
 
 
 def _same(cell: CellSummary, model: str, signal: str) -> bool:

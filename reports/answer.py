@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from reports import words
+from reports import duel, gpu, words
 from reports.table import races
 from results.floor import ARITHMETIC
 from results.floors import BELOW
@@ -46,6 +46,7 @@ def answer(cells: Sequence[CellSummary], floors: Floors | None = None) -> Iterat
             yield from _race(words.race(key), timed, floors)
         else:
             yield f"{words.race(key)}: nothing could be measured"
+    yield from duel.sentences(cells)
     if overhead:
         yield f"a call costs, before any arithmetic: {', '.join(overhead)}"
     yield from _missing(cells)
@@ -65,6 +66,8 @@ def _race(title: str, timed: Sequence[CellSummary], floors: Floors | None) -> It
         yield f"  {tail}"
     if floors is not None:
         yield f"  {floor_sentence(best, floors)}"
+    if said := gpu.sentence(best):
+        yield f"  {said}"
     tied = [cell for cell in timed[1:] if cell.rank == best.rank]
     if tied and best.p50_ci_ms is None and best.processes < MIN_PROCESSES:
         yield "  with so few processes nothing can be told apart: give it more --time, or a longer --profile"
@@ -105,9 +108,12 @@ def floor_sentence(cell: CellSummary, floors: Floors) -> str:
     if lines.broken_by(cell.p50_ms / 1e3):
         return f"{words.milliseconds(lines.floor_s * 1e3)} is its floor: {BELOW}"
     what = "arithmetic" if lines.limit == ARITHMETIC else f"what must come from {lines.limit}"
+    plural = "s" if lines.threads != 1 else ""
+    on_gpu = str(cell.device or "").startswith("cuda")
+    where = "the whole GPU" if on_gpu else f"{lines.threads} thread{plural}"
     text = (
         f"{words.digits(lines.gap(cell.p50_ms / 1e3))} × the floor of {words.milliseconds(lines.floor_s * 1e3)}, "
-        f"which is {what} in {lines.precision} on {lines.threads} thread{'s' if lines.threads != 1 else ''}"
+        f"which is {what} in {lines.precision} on {where}"
     )
     if lines.ideal_s is None:
         return text

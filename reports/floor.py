@@ -9,13 +9,15 @@ from rich import box
 from rich.table import Table
 
 from reports import words
+from results import hardware, published
+from results.floor import launch
 from results.floors import BELOW
 from results.summary import signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from results.floor import Lines
+    from results.floor import Launch, Lines
     from results.floors import Floors
     from results.summary import CellSummary
 
@@ -24,7 +26,8 @@ KINDS = {
     "floor": "floor",
     "ideal": "ideal fusion",
     "none": "no fusion",
-    "launch": "starting its kernels one by one",
+    "launch": "launches one by one",
+    "graph": "one CUDA graph launched",
 }
 
 
@@ -155,13 +158,13 @@ class FloorView:
         }
 
 
-def as_lines(found: Lines, peak: str, *, launch_s: float | None = None) -> list[Line]:
+def as_lines(found: Lines, peak: str, *, launch: Launch | None = None) -> list[Line]:
     """The lines of :mod:`results.floor`, with how they came about.
 
     Args:
         found: the lines.
         peak: the machine's name in formulas.
-        launch_s: on a GPU, what starting all kernels of ideal fusion costs.
+        launch: on a GPU, what starting the kernels of ideal fusion costs; None elsewhere.
     """
     if found.limit == "arithmetic":
         formula = (
@@ -193,18 +196,21 @@ def as_lines(found: Lines, peak: str, *, launch_s: float | None = None) -> list[
                 formula="the same sum, node by node",
             )
         )
-    if launch_s is not None:
-        rows.append(
-            Line(
-                "launch",
-                launch_s,
-                found.precision,
-                found.threads,
-                basis,
-                formula=f"{found.launches} kernels, none of them in a captured graph",
-            )
+    if launch is not None:
+        ways = (
+            ("launch", launch.singly_s, f"{_kernels(found)}, each launched by itself"),
+            ("graph", launch.graph_s, f"{_kernels(found)} as one captured graph, waited for"),
         )
+        rows += [
+            Line(kind, seconds, found.precision, found.threads, basis, formula=formula)
+            for kind, seconds, formula in ways
+            if seconds is not None
+        ]
     return rows
+
+
+def _kernels(found: Lines) -> str:
+    return f"{found.launches} kernel{'s' if found.launches != 1 else ''}, one for each group of ideal fusion"
 
 
 def _groups(count: int) -> str:
@@ -235,15 +241,45 @@ def run_views(cells: Sequence[CellSummary], floors: Floors, where: str) -> list[
         by_precision = {lines.precision: lines for lines in reversed(found.values())}
         views.append(
             FloorView(
-                title=f"{peaks.title}: {words.race(race)}",
+                # How many threads a host may use says nothing about its GPU.
+                title=f"{peaks.title}: {words.race(race) if device == 'cpu' else ', '.join(race[:2])}",
                 audio_s=best[0].audio_s,
-                bars=tuple(measured_bar(cell, found.get(cell.cell), where) for cell in best),
-                lines=tuple(as_lines(under, peaks.title)),
+                bars=(
+                    *(measured_bar(cell, found.get(cell.cell), where) for cell in best),
+                    *published_bars(race, device),
+                ),
+                lines=tuple(as_lines(under, peaks.title, launch=launch(peaks, under.launches or 0))),
                 table=tuple(row for lines in by_precision.values() for row in as_lines(lines, peaks.title)),
                 notes=_notes(under),
             )
         )
     return views
+
+
+def published_bars(race: tuple[str, str, int], device: str) -> list[Bar]:
+    """What was published of a race's model and signal on a GPU, for a run on another one; nothing for processors."""
+    if device != "gpu":
+        return []
+    bars = []
+    for name in published.series_names():
+        series = published.series_about(name)
+        if (series.model, series.signal) != race[:2] or series.hardware not in hardware.names():
+            continue
+        machine = hardware.hardware(series.hardware)
+        if machine.device != device:
+            continue
+        bars += [
+            Bar(
+                f"{step.label}, {machine.title}",
+                step.seconds,
+                step.origin,
+                step.precision,
+                note=step.cited,
+            )
+            for step in series.steps
+            if step.hardware == series.hardware and step.kind != "estimate"
+        ]
+    return bars
 
 
 def _notes(lines: Lines) -> tuple[str, ...]:
@@ -276,7 +312,7 @@ def measured_bar(cell: CellSummary, lines: Lines | None, where: str) -> Bar:
     precision = cell.precision_ran or ""
     shown = f" {precision}" if precision != "fp32" else ""
     interval = (cell.p50_ci_ms[0] / 1e3, cell.p50_ci_ms[1] / 1e3) if cell.p50_ci_ms else None
-    label = f"{words.runtime(cell)} {cell.spec['form']}{shown}"
+    label = f"{' '.join([str(cell.spec['runtime']), *words.changes(cell)])} {cell.spec['form']}{shown}"
     if signal(cell.spec["layout"]) != "mono":
         label += f" {words.layout(cell)}"
     return Bar(label, cell.p50_ms / 1e3, "measured", precision, lines.floor_s if lines else None, interval, where)

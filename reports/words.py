@@ -82,6 +82,19 @@ def runtime(cell: CellSummary) -> str:
     return " ".join([str(cell.spec["runtime"]), cell.version or "", *changed]).strip()
 
 
+def changes(cell: CellSummary) -> list[str]:
+    """Changed options as short as a chart wants them: switches by name, choices by value, but no precision that ran."""
+    options: dict[str, Any] = dict(cell.spec.get("options", {}))
+    found = []
+    for name in cell.spec.get("changed", ()):
+        value = options.get(name)
+        if isinstance(value, bool):
+            found.append(name if value else f"no {name}")
+        elif not (name == "precision" and value == cell.precision_ran):
+            found.append(value if isinstance(value, str) else f"{name}={value}")
+    return found
+
+
 def threads(cell: CellSummary) -> str:
     """Threads that ran, of those allowed."""
     used = NOTHING if cell.threads_used is None else str(cell.threads_used)

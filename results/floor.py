@@ -241,10 +241,28 @@ def node_bounds(graph: Graph, peaks: Peaks, precision: str, threads: int) -> lis
     ]
 
 
-def launch_s(peaks: Peaks, launches: int) -> float | None:
-    """What starting so many kernels one by one costs a GPU; None where unknown or no GPU."""
-    each = peaks.call_s("launch")
-    return None if each is None else each * launches
+@dataclass(frozen=True)
+class Launch:
+    """What starting kernels costs a GPU's host; None where unknown.
+
+    Attributes:
+        singly_s: one after the other, nobody waiting in between.
+        graph_s: as one captured graph, waited for.
+    """
+
+    singly_s: float | None
+    graph_s: float | None
+
+
+def launch(peaks: Peaks, kernels: int) -> Launch | None:
+    """What starting so many kernels costs; None where there is no GPU, or nothing to start."""
+    if peaks.device != "gpu" or kernels < 1:
+        return None
+    each, graph, node = (peaks.call_s(what) for what in ("launch", "graph launch and wait", "graph node"))
+    return Launch(
+        singly_s=None if each is None else each * kernels,
+        graph_s=None if graph is None or node is None else graph + (kernels - 1) * node,
+    )
 
 
 @dataclass(frozen=True)

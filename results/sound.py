@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from results.gpu_calls import gpu_call
 from results.record import STATUSES, Record
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _process_facts(text: Any, where: str) -> dict[str, Any]:
     for key in _NUMBERS:
         if facts.get(key) is not None and not _finite(facts[key]):
             raise ValueError(f"{where} {_lacks(facts, key, 'a number')}")
-    for key in ("error", "phases_ns", "disturbance", "quality"):
+    for key in ("error", "phases_ns", "disturbance", "quality", "look", "gpu"):
         if facts.get(key):
             _table(facts[key], f"{key!r} in {where}")
     # An engine may well answer with infinities; how wrong it is must only be a number.
@@ -103,6 +104,11 @@ def _process_facts(text: Any, where: str) -> dict[str, Any]:
             said = facts["error"].get(key)
             if not _number(said) and (key == "max_abs" or said is not None):
                 raise ValueError(f"'error' in {where} {_lacks(facts['error'], key, 'a number')}")
+    if facts.get("look"):
+        try:
+            gpu_call(facts["look"])
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
     if facts.get("phases_ns"):
         for key in _PHASES:
             if not _finite(facts["phases_ns"].get(key)):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from results.gpu_calls import GpuCall, gpu_call, held_back
 from results.intervals import Interval, geometric_mean_interval, tail_quantile
 from results.noise import undisturbed
 from results.ranking import rank
@@ -46,6 +47,7 @@ class CellSummary:
         cold_ms: median over processes of start + import + load + first call.
         rank: within its race (same model, same signal, same thread budget); ties share a rank.
         quality: figures beside the form raw, see docs/quality.md; None where they were not judged.
+        gpu_call: what a GPU does in a call; None for processors, and where nobody looked.
         notes: what a reader should know about an ``ok`` cell.
     """
 
@@ -84,6 +86,7 @@ class CellSummary:
     processes: int = 0
     rank: int | None = None
     quality: Mapping[str, Any] | None = None
+    gpu_call: GpuCall | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -200,6 +203,7 @@ def _facts(spec: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]
         "parallelism": _median(_numbers(records, "parallelism")),
         "overlap": _median(_numbers(records, "overlap")),
         "rss_peak_mb": _scaled(_median(_numbers(records, "rss_peak_bytes")), 1e-6),
+        "gpu_call": next((gpu_call(record.facts["look"]) for record in records if record.facts.get("look")), None),
         "quality": next((record.facts["quality"] for record in records if record.facts.get("quality")), None),
         "notes": tuple(_notes(spec, records)),
     }
@@ -218,6 +222,8 @@ def _notes(spec: Mapping[str, Any], records: Sequence[Record]) -> Iterable[str]:
     used, budget = _numbers(records, "threads_used"), spec["threads"]
     if used and statistics.median_high(used) > budget:
         yield f"{statistics.median_high(used):.0f} threads took turns on the {budget} that were allowed"
+    if reasons := held_back([record.facts["gpu"] for record in records if record.facts.get("gpu")]):
+        yield f"the GPU's clocks were held back: {', '.join(reasons)}"
     deaths = sum(1 for record in records if record.facts.get("exit", 0) != 0)
     if deaths:
         yield f"died while being torn down, after answering, in {deaths} of {len(records)} processes"

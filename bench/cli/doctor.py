@@ -12,15 +12,24 @@ from bench.cli.flags import json_flag
 
 @click.command()
 @json_flag
-def doctor(*, as_json: bool) -> None:
+@click.option(
+    "--device",
+    type=click.Choice(["all", "cpu", "gpu"]),
+    default="all",
+    show_default=True,
+    help="Only runtimes of processors, or of GPUs; 'gpu' leaves out how steady the processors are.",
+)
+def doctor(*, as_json: bool, device: str) -> None:
     """Say which runtimes can run here, and how steady this machine is.
 
     Nothing of a runtime is imported; the machine is watched for a few seconds.
     """
     from bench import host
     from bench.steadiness import steadiness
+    from reports.gpu import described
     from runtimes import registry
     from runtimes.errors import UnavailableError
+    from runtimes.gpu.nvml import gpu_facts
 
     rows: list[dict[str, Any]] = []
     for name in registry.names():
@@ -30,27 +39,37 @@ def doctor(*, as_json: bool) -> None:
         except UnavailableError as error:
             rows.append({"runtime": name, "available": False, "version": None, "reason": str(error), "remedy": ""})
             continue
+        if device not in ("all", adapter.device):
+            continue
         rows.append(
             {
                 "runtime": name,
                 "title": adapter.title,
+                "device": adapter.device,
                 "available": probe.available,
                 "version": probe.version,
                 "reason": probe.reason,
                 "remedy": probe.remedy,
             }
         )
-    facts, steady = host.host_facts(), steadiness()
+    facts, gpus = host.host_facts(), gpu_facts()
+    steady = steadiness() if device != "gpu" else None
     if as_json:
-        click.echo(json.dumps({"runtimes": rows, "host": facts, "steadiness": steady}))
+        click.echo(json.dumps({"runtimes": rows, "host": facts, "gpus": gpus, "steadiness": steady}))
         return
     click.echo("runtimes:")
     for row in rows:
         if row["available"]:
-            click.echo(f"  yes  {row['runtime']:10} {row['version'] or ''}")
+            click.echo(f"  yes  {row['runtime']:12} {row['version'] or ''}")
         else:
             mend = f"; to mend it: {row['remedy']}" if row["remedy"] else ""
-            click.echo(f"  no   {row['runtime']:10} {row['reason']}{mend}")
+            click.echo(f"  no   {row['runtime']:12} {row['reason']}{mend}")
+    for gpu in gpus:
+        click.echo(f"GPU: {described(gpu)}")
+    if not gpus:
+        click.echo("GPU: none from NVIDIA with a working driver")
+    if steady is None:
+        return
     caches = ", ".join(f"{name} {size}" for name, size in facts["caches"].items())
     virtual = ", a virtual machine" if facts["virtual"] else ""
     click.echo(f"machine: {facts['cpu']}, {facts['cpus_usable']} CPUs usable{virtual}; {caches}")

@@ -12,7 +12,7 @@ from bench.cli.flags import json_flag, results_flag
 if TYPE_CHECKING:
     from pathlib import Path
 
-VIEWS = ("table", "forms", "work")
+VIEWS = ("table", "forms", "work", "gpu")
 
 
 @click.command()
@@ -24,7 +24,7 @@ VIEWS = ("table", "forms", "work")
     type=click.Choice(VIEWS),
     default="table",
     show_default=True,
-    help="table; forms beside each other, or work per second of audio, in Markdown.",
+    help="table; in Markdown: forms beside each other, work per second of audio, or what a GPU does in a call.",
 )
 def show(*, run: str | None, results: Path | None, as_json: bool, view: str) -> None:
     """Show a RUN: a path, a name, or 'latest'. Without one, list the runs there are.
@@ -50,7 +50,7 @@ def show(*, run: str | None, results: Path | None, as_json: bool, view: str) -> 
 
 def _page(path: Path, view: str) -> str:
     """One view of a run in Markdown."""
-    from reports import forms, work
+    from reports import forms, gpu, work
     from results.runfile import RunFile
     from results.summary import summarise
 
@@ -58,6 +58,8 @@ def _page(path: Path, view: str) -> str:
         cells = summarise(opened.cells(), list(opened.records()))
     if view == "forms":
         return forms.markdown(cells) or f"{path} has no race with several forms; add --form to the run"
+    if view == "gpu":
+        return gpu.markdown(cells) or f"{path} has no cell of a GPU that was looked at"
     rows = work.work_rows(cells)
     return work.markdown(rows) if rows else f"{path} has no two models with known audio on one runtime"
 

@@ -79,8 +79,9 @@ def looks(runtimes: Iterable[str]) -> dict[str, Look]:
 
 def label(cell: CellSummary) -> str:
     """A cell in a few words: runtime, form and layout, with the options that were changed."""
-    changed = [f"{name}={cell.spec['options'].get(name)}" for name in cell.spec.get("changed", ())]
-    name = " ".join([str(cell.spec["runtime"]), str(cell.spec["form"]), words.layout(cell), *changed])
+    precision = [str(cell.precision_ran)] if cell.precision_ran not in (None, cell.spec.get("precision")) else []
+    said = [str(cell.spec["runtime"]), str(cell.spec["form"]), words.layout(cell), *precision, *words.changes(cell)]
+    name = " ".join(said)
     return name if len(name) <= 44 else f"{name[:43]}…"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -23,7 +24,12 @@ LOOKS = {
     "ideal": (SERIES[2], (0, (6, 2)), 1.6),
     "none": (MUTED, (0, (2, 2)), 1.4),
     "launch": (SERIES[3], (0, (6, 2, 1, 2)), 1.4),
+    "graph": (SERIES[4], (0, (3, 1, 1, 1)), 1.4),
 }
+# Starting something takes no arithmetic.
+LAUNCHES = ("launch", "graph")
+# Characters of a bar's label in one line.
+LABEL_MOST = 34
 ROOM_FOR_TEXT = 7.0
 # Marks within a decade: as many as find room beside each other.
 STEPS, TICKS_MOST = ((1, 2, 5), (1, 3), (1,)), 8
@@ -36,9 +42,12 @@ def floor_chart(view: FloorView) -> Figure:
         view: what to draw; needs a line at least.
     """
     rows = len(view.bars)
-    fig = figure(WIDTH_IN, 1.75 + 0.36 * max(rows, 1))
+    labels = [textwrap.fill(bar.label, LABEL_MOST, break_long_words=False, break_on_hyphens=False) for bar in view.bars]
+    each_in = 0.46 if any("\n" in label for label in labels) else 0.36
+    fig = figure(WIDTH_IN, 1.75 + each_in * max(rows, 1))
     axes = style(fig.add_subplot(), grid="")
-    least = min([line.seconds for line in view.lines] + [bar.seconds for bar in view.bars])
+    own = [bar.floor_s for bar in view.bars if bar.floor_s]
+    least = min([line.seconds for line in view.lines] + [bar.seconds for bar in view.bars] + own)
     most = max([bar.seconds for bar in view.bars] or [line.seconds for line in view.lines])
     low, high = least / 1.8, most * ROOM_FOR_TEXT
     axes.set_xscale("log")
@@ -47,7 +56,7 @@ def floor_chart(view: FloorView) -> Figure:
     _lines(axes, view.lines, low)
     for place, bar in enumerate(view.bars):
         _bar(axes, place, bar, low, view)
-    axes.set_yticks(range(rows), [bar.label for bar in view.bars])
+    axes.set_yticks(range(rows), labels)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.spines["left"].set_visible(False)
     ticks = _ticks(low, most * 1.5)
@@ -119,7 +128,8 @@ def _lines(axes: Axes, lines: tuple[Line, ...], low: float) -> None:
         axes.axvline(line.seconds, color=colour, linestyle=dashes, linewidth=width, zorder=3.5)
         # One above the other, so that lines close together can still be read; each label starts at its line.
         axes.annotate(
-            f"{line.label}, {line.precision}: {words.milliseconds(line.seconds * 1e3)}",
+            f"{line.label}{'' if line.kind in LAUNCHES else f', {line.precision}'}: "
+            f"{words.milliseconds(line.seconds * 1e3)}",
             (line.seconds, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(3, 4 + 12 * (len(ordered) - 1 - height)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reports import words
+from reports import gpu, words
 from reports.answer import P99_SAMPLES, tail_sentence
 from reports.budgets import MET, MISSED, UNKNOWN, Standing, standings
 from reports.charts.ladder import factor
@@ -86,6 +86,7 @@ def _card(source: Source, race: Race, cells: list[CellSummary]) -> Html:
             ("real time", _real_time(best)),
             ("behind it", _behind(right)),
             ("floor", floor(source, best)),
+            ("on the GPU", gpu.sentence(best) or None),
         ]
     )
     chips = tag("ul", *(_chip(standing, best) for standing in standings(best)), class_="budgets")

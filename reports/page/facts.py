@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reports import gpu
 from reports.budgets import budgets
 from reports.page.html import Html, join, tag
 from reports.page.parts import Section, listed, origin
@@ -58,6 +59,7 @@ def facts_section(source: Source) -> Section:
         listed(settings),
         tag("h3", "Host"),
         listed([(shown, _fact(key, source.host.get(key))) for key, shown in HOST.items()]),
+        *_gpus(source),
         tag("h3", "Noise"),
         tag("p", noise.sentence),
         listed(disturbed),
@@ -68,6 +70,15 @@ def facts_section(source: Source) -> Section:
         shown = _versions(environment["variables"], "variable", "value")
         body += [tag("details", tag("summary", "environment variables that can change an engine"), shown)]
     return Section("facts", "Host, noise and how to repeat it", join(body), "Host")
+
+
+def _gpus(source: Source) -> list[Html]:
+    """The GPUs, and what was seen of the one that measured."""
+    known = [gpu.described(found) for found in source.facts.get("gpus") or () if isinstance(found, dict)]
+    seen = gpu.watched(source.records)
+    if not known and not seen:
+        return []
+    return [tag("h3", "GPU"), tag("ul", *(tag("li", line) for line in known)), listed(seen)]
 
 
 def origins_section(source: Source) -> Section:

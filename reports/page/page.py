@@ -13,6 +13,7 @@ from reports.charts.palette import css
 from reports.page.answer import answer_section
 from reports.page.cells import cells_table, failed_section
 from reports.page.facts import facts_section, fingerprint, origins_section
+from reports.page.gpu import gpu_section
 from reports.page.html import Html, join, tag, text
 from reports.page.nodes import nodes_section
 from reports.page.parts import Section, figures
@@ -50,6 +51,7 @@ def page(source: Source, charts: Mapping[str, Sequence[Chart]]) -> str:
         _quality_section(source, charts["quality"]),
         *work_section(source),
         nodes_section(source),
+        *gpu_section(source),
         failed_section(source),
         facts_section(source),
         origins_section(source),
@@ -62,8 +64,10 @@ def subtitle(source: Source) -> Html:
     where = source.host.get("cpu") or "unknown processor"
     created = str(source.facts.get("created") or "")[:10]
     versions = source.facts.get("rtfloor")
+    peaks = source.floors.peaks.get("gpu")
     parts = [
         where,
+        peaks.title if peaks is not None else "",
         f"host {fingerprint(source)}",
         created,
         f"run {source.name}",

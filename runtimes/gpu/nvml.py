@@ -96,6 +96,72 @@ class Watch:
             self._handle = None
 
 
+def gpu_names() -> list[str]:
+    """Names of the GPUs the driver shows; empty when there is no driver or no GPU."""
+    return [str(gpu["name"]) for gpu in gpu_facts(details=False)]
+
+
+def gpu_facts(library: Any = None, *, details: bool = True) -> list[dict[str, Any]]:
+    """What NVML says of every GPU now; empty without a driver or a GPU.
+
+    Args:
+        library: stands for NVML's own; None loads that.
+        details: more than names.
+
+    Returns:
+        For each GPU ``name`` and, as far as the driver tells, ``driver``, ``memory_bytes``, ``sm_clock_hz`` and the
+        others of :class:`Watch`, ``sm_clock_max_hz``, ``memory_clock_max_hz``, and ``clocks_held_back_by``.
+    """
+    if library is None:
+        try:
+            library = ctypes.CDLL(LIBRARY)
+        except OSError:
+            return []
+    if library.nvmlInit_v2() != 0:
+        return []
+    try:
+        count = ctypes.c_uint()
+        if library.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
+            return []
+        found = []
+        for index in range(count.value):
+            handle = ctypes.c_void_p()
+            if library.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle)) != 0:
+                continue
+            name = _text(library.nvmlDeviceGetName, handle)
+            if name is not None:
+                found.append({"name": name, **(_details(library, handle) if details else {})})
+        return found
+    finally:
+        library.nvmlShutdown()
+
+
+def _details(library: Any, handle: ctypes.c_void_p) -> dict[str, Any]:
+    facts: dict[str, Any] = {"driver": _text(library.nvmlSystemGetDriverVersion)}
+    sizes = (ctypes.c_ulonglong * 3)()  # in all, free, in use
+    if library.nvmlDeviceGetMemoryInfo(handle, sizes) == 0:
+        facts["memory_bytes"] = sizes[0]
+    for key, which in (("sm_clock_max_hz", _SM_CLOCK), ("memory_clock_max_hz", _MEMORY_CLOCK)):
+        value = ctypes.c_uint()
+        if library.nvmlDeviceGetMaxClockInfo(handle, ctypes.c_int(which), ctypes.byref(value)) == 0:
+            facts[key] = value.value * 1e6
+    uuid = _text(library.nvmlDeviceGetUUID, handle)
+    if uuid is not None:
+        watch = Watch(library, uuid)
+        watch.sample()
+        # Looked at once, the lowest is the highest.
+        facts |= {key: seen if key == "clocks_held_back_by" else seen[0] for key, seen in watch.facts().items()}
+        watch.close()
+    return facts
+
+
+def _text(function: Any, *arguments: Any) -> str | None:
+    """What a function writes into a buffer that is its last argument but one."""
+    buffer = ctypes.create_string_buffer(96)
+    code = function(*arguments, buffer, ctypes.c_uint(len(buffer)))
+    return buffer.value.decode("utf-8", "replace") if code == 0 else None
+
+
 def gpu_watch() -> Watch | None:
     """Watch the first GPU that is visible to this process; None where the driver shows none."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtimes.gpu.names import gpu_names
+from runtimes.gpu.nvml import gpu_names
 from runtimes.gpu.session import WAITS
 from runtimes.installed import Probe
 from runtimes.options import Option

@@ -1,0 +1,73 @@
+"""Two signals in one call, or each on a stream of its own: cells that differ in nothing else, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reports import words
+from results.intervals import log_ratio_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from results.intervals import Interval
+    from results.summary import CellSummary
+
+ONE_CALL, APART = "batch2", ("streams", "par")
+
+
+@dataclass(frozen=True)
+class Duel:
+    """One way of running, in one call and in two side by side.
+
+    Attributes:
+        together: the cell that answers both signals in one call.
+        apart: the faster one of those that answer them side by side.
+        ratio: p50 of the first over that of the second; below 1, one call is faster.
+        interval: 95 %, paired by rounds; None from too few processes.
+    """
+
+    together: CellSummary
+    apart: CellSummary
+    ratio: float
+    interval: Interval | None
+
+
+def duels(cells: Sequence[CellSummary]) -> list[Duel]:
+    """Every pair among the cells of GPUs that are right and have a time."""
+    found: dict[tuple[object, ...], dict[str, CellSummary]] = {}
+    for cell in cells:
+        if cell.status == "ok" and cell.p50_ms is not None and str(cell.device or "").startswith("cuda"):
+            key = (cell.race, cell.spec["form"], words.runtime(cell))
+            found.setdefault(key, {})[str(cell.spec["layout"])] = cell
+    made = []
+    for layouts in found.values():
+        apart = [layouts[name] for name in APART if name in layouts]
+        if ONE_CALL in layouts and apart:
+            other = min(apart, key=lambda cell: cell.p50_ms or 0.0)
+            together = layouts[ONE_CALL]
+            # Paired by rounds where there are enough of them; and with an interval.
+            paired = log_ratio_interval(together.medians_ns, other.medians_ns)
+            ratio = paired[0] if paired else (together.p50_ms or 0.0) / (other.p50_ms or 1.0)
+            made.append(Duel(together, other, ratio, paired[1] if paired else None))
+    return made
+
+
+def sentences(cells: Sequence[CellSummary]) -> Iterator[str]:
+    """Whether one call for both signals beats two side by side, over all pairs of a run; nothing without pairs."""
+    found = duels(cells)
+    if not found:
+        return
+    ahead = sum(duel.ratio < 1 for duel in found)
+    lows, highs = min(duel.ratio for duel in found), max(duel.ratio for duel in found)
+    clear = sum(_clear(duel) for duel in found)
+    how_sure = f"beyond doubt in {clear} of them" if clear else "though none of these is beyond doubt yet"
+    yield (
+        f"on the GPU one call for both signals takes {lows:.2f} to {highs:.2f} × the time of two side by side: it is "
+        f"faster in {ahead} of {len(found)} pairs that differ in nothing else, {how_sure}"
+    )
+
+
+def _clear(duel: Duel) -> bool:
+    return duel.interval is not None and not duel.interval.low <= 1 <= duel.interval.high
