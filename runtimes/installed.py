@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +27,32 @@ class Probe:
     version: str | None = None
     reason: str = ""
     remedy: str = ""
+
+
+def owners_of(module: str, names: Sequence[str]) -> list[str]:
+    """Which of several distributions that bring the same module own the one that an import would find.
+
+    Args:
+        module: of the top level; it is not imported.
+        names: of distributions.
+
+    Returns:
+        One name where each lies in a folder of its own, several where they lie on top of each other; empty where none
+        is installed.
+    """
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return []
+    found = Path(spec.origin).resolve().parent
+    owners = []
+    for name in names:
+        try:
+            place = metadata.distribution(name).locate_file(module)
+        except metadata.PackageNotFoundError:
+            continue
+        if Path(str(place)).resolve() == found:
+            owners.append(name)
+    return owners
 
 
 def probe_distributions(names: Sequence[str], remedy: str) -> Probe:

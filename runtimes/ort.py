@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runtimes.base import Facts, Request, Runtime, Session
 from runtimes.errors import engine_error
-from runtimes.installed import Probe, probe_distributions
+from runtimes.installed import Probe, owners_of, probe_distributions
 from runtimes.options import Option
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from runtimes.base import Array
     from runtimes.profiled_nodes import Profile
 
+# They bring the same module.
+TWINS = ("onnxruntime", "onnxruntime-gpu")
 LEVELS = {
     "disable": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -46,11 +48,8 @@ class OrtCpu(Runtime):
 
     def probe(self) -> Probe:
         """Either distribution will do: that for GPUs computes on processors, too."""
-        found = super().probe()
-        if found.available:
-            return found
-        twin = probe_distributions(("onnxruntime-gpu",), "")
-        return twin if twin.available else found
+        owners = owners_of("onnxruntime", TWINS)
+        return probe_distributions(owners[:1] or self.distributions, self.install)
 
     def start(self) -> None:
         import onnxruntime

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from runtimes.base import Facts, Runtime
@@ -13,9 +12,9 @@ from runtimes.errors import EngineError, UnavailableError, UnsupportedError, eng
 from runtimes.gpu.libraries import load_library
 from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, probe_gpu
 from runtimes.gpu.session import GpuSession, open_gpu, precision_ran, zeros
-from runtimes.installed import Probe
+from runtimes.installed import Probe, owners_of
 from runtimes.options import Option
-from runtimes.ort import OrtCpu
+from runtimes.ort import TWINS, OrtCpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -133,15 +132,12 @@ class OrtCuda(OrtCpu):
 
     def _packages(self) -> Probe:
         found = Runtime.probe(self)
-        if not found.available:
+        owners = owners_of("onnxruntime", TWINS)
+        if not found.available or "onnxruntime" not in owners:
             return found
-        try:
-            metadata.version("onnxruntime")
-        except metadata.PackageNotFoundError:
-            return found
-        reason = "onnxruntime and onnxruntime-gpu are both installed and share one module name"
+        how = "share one folder" if len(owners) > 1 else "are both installed, and an import finds the first"
         remedy = "pip uninstall onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
-        return Probe(False, found.version, reason, remedy)
+        return Probe(False, found.version, f"onnxruntime and onnxruntime-gpu {how}", remedy)
 
     def _session(self, request: Request) -> Session:
         gpu = open_gpu(str(request.options["wait"]))
