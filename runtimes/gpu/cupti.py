@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtimes.gpu.driver import NoGpuError
+from runtimes.gpu.libraries import library_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 # Releases whose records rtfloor can read.
 MAJORS = (13, 12)
 MAPS = Path("/proc/self/maps")
-TOOLKITS = Path("/usr/local")
 
 _FITS = "install the release of nvidia-cuda-cupti that fits the driver"
 _SENTENCES = {
@@ -161,13 +161,7 @@ def places(paths: Sequence[str], driver_version: int) -> Iterator[str]:
         if major not in MAJORS:
             continue
         name = f"libcupti.so.{major}"
-        for path in paths:
-            folder = Path(path or ".")
-            yield from map(str, sorted(folder.glob(f"nvidia/*/lib/{name}")))
-        for pattern in (f"cuda*/extras/CUPTI/lib64/{name}", f"cuda*/lib64/{name}"):
-            yield from map(str, sorted(TOOLKITS.glob(pattern), reverse=True))
-        for path in paths:
-            yield from map(str, Path(path or ".").glob(f"torch/lib/{name}"))
+        yield from map(str, library_files(name, paths))
         yield name
 
 

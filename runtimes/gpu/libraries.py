@@ -11,30 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-TOOLKIT = Path("/usr/local/cuda")
-TOOLKIT_FOLDERS = ("lib64", "lib", "extras/CUPTI/lib64", "targets/*/lib")
-
-
-def nvidia_folders() -> Iterator[Path]:
-    """The folders ``nvidia`` of every place that modules are imported from; NVIDIA's packages lie below them."""
-    for place in dict.fromkeys(sys.path):
-        folder = Path(place or ".") / "nvidia"
-        if folder.is_dir():
-            yield folder
+# Below it toolkits are installed, the default one as ``cuda``.
+TOOLKITS = Path("/usr/local")
+TOOLKIT_FOLDERS = ("extras/CUPTI/lib64", "lib64", "lib", "targets/*/lib")
 
 
-def library_files(name: str) -> Iterator[Path]:
-    """Files of that name in NVIDIA's packages, whose releases belong together, then in the toolkit's folders.
+def library_files(name: str, paths: Iterable[str] | None = None) -> Iterator[Path]:
+    """Files of that name: in NVIDIA's packages, whose releases belong together, in toolkits, in PyTorch's own folder.
 
     Args:
         name: as programs ask for it, such as ``libcudart.so.13``.
+        paths: where modules are imported from; ``sys.path`` where nobody says.
     """
-    for folder in nvidia_folders():
-        yield from sorted(folder.glob(f"*/lib/{name}"))
-    for pattern in TOOLKIT_FOLDERS:
-        yield from sorted(TOOLKIT.glob(f"{pattern}/{name}"))
+    places = [Path(path or ".") for path in dict.fromkeys(sys.path if paths is None else paths)]
+    for place in places:
+        yield from sorted(place.glob(f"nvidia/*/lib/{name}"))
+    for folder in TOOLKIT_FOLDERS:
+        yield from sorted(TOOLKITS.glob(f"cuda*/{folder}/{name}"), reverse=True)
+    for place in places:
+        yield from place.glob(f"torch/lib/{name}")
 
 
 def load_library(name: str) -> ctypes.CDLL | None:
@@ -54,6 +51,6 @@ def compiler_home() -> Path | None:
     """The folder of CUDA's toolkit that holds ``bin/nvcc`` and its headers; None where there is none."""
     found = shutil.which("nvcc")
     homes = [Path(found).resolve().parent.parent] if found else []
-    homes += [TOOLKIT, *(folder / "cu13" for folder in nvidia_folders())]
+    homes += [TOOLKITS / "cuda", *(Path(path or ".") / "nvidia" / "cu13" for path in dict.fromkeys(sys.path))]
     needed = ("bin/nvcc", "include/cuda_runtime.h")
     return next((home for home in homes if all((home / part).is_file() for part in needed)), None)

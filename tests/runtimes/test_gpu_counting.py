@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from fake_cuda import FakeCuda
 
-from runtimes.gpu import cupti, cupti_check
+from runtimes.gpu import cupti, cupti_check, libraries
 from runtimes.gpu.counting import Call, Counter, Counts, outermost, union_ns
 from runtimes.gpu.cupti import Cupti, CuptiError, places
 from runtimes.gpu.cupti_buffers import BUFFER_BYTES, Buffers
@@ -318,7 +318,7 @@ def test_kernels_are_readable() -> None:
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(cupti, "MAPS", tmp_path / "maps")
-    monkeypatch.setattr(cupti, "TOOLKITS", tmp_path / "local")
+    monkeypatch.setattr(libraries, "TOOLKITS", tmp_path / "local")
     return tmp_path
 
 
