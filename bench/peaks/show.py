@@ -34,7 +34,8 @@ def show(peaks: Peaks, console: Console | None = None) -> None:
 
 def head(peaks: Peaks) -> list[str]:
     """The machine, its clock, its caches."""
-    lines = [f"{peaks.title}, {peaks.cores} cores usable; peaks measured {peaks.made}"]
+    cores = "multiprocessors" if peaks.device == "gpu" else "cores usable"
+    lines = [f"{peaks.title}, {peaks.cores} {cores}; peaks measured {peaks.made}"]
     if peaks.clock_hz:
         lowest = peaks.facts.get(LOWEST) or peaks.clock_hz
         lines.append(f"core clock while measuring: {lowest / 1e9:.2f} to {peaks.clock_hz / 1e9:.2f} GHz")
@@ -71,7 +72,8 @@ def bandwidth_table(peaks: Peaks) -> Table:
 
 def calls_table(peaks: Peaks) -> Table:
     """A row per runtime."""
-    table = Table("runtime", "version", title="a call, before any arithmetic")
+    title = "what it costs to have it do next to nothing" if peaks.device == "gpu" else "a call, before any arithmetic"
+    table = Table("call" if peaks.device == "gpu" else "runtime", "version", title=title)
     table.add_column("µs", justify="right")
     for call in sorted(peaks.calls, key=lambda call: call.seconds):
         table.add_row(call.what, call.version or "", f"{call.seconds * 1e6:.2f}")
@@ -98,8 +100,10 @@ def _table(names: Sequence[str], title: str, rows: Iterable[Arithmetic | Bandwid
     numbers = sorted({row.threads for row in rows})
     table = Table(*names, title=title)
     for number in numbers:
-        table.add_column("1 thread" if number == 1 else f"{number} threads", justify="right")
-    table.add_column("per clock and core", justify="right")
+        head = "1 thread" if number == 1 else f"{number} threads"
+        table.add_column(head if number else "whole device", justify="right")
+    # A GPU's clock falls with the power that a kernel draws.
+    table.add_column("per clock and core" if any(numbers) else "", justify="right")
     return table, numbers
 
 
@@ -110,8 +114,10 @@ def _giga(rate: float | None) -> str:
 
 
 def _per_clock(peaks: Peaks, rates: dict[int, float]) -> str:
-    """Of the smallest number of threads, at the clock seen with it."""
+    """Of the smallest number of threads, at the clock seen with it; nothing where every kernel had another clock."""
     number = min(rates)
+    if not number:
+        return ""
     clocks: dict[str, Any] = peaks.facts.get(BY_THREADS, {})
     hertz = clocks.get(str(number)) or peaks.clock_hz
     return f"{rates[number] / number / hertz:.1f}" if hertz else ""

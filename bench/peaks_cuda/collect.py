@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import paths
 from bench.host import host_facts
+from bench.peaks.keep import LOWEST
 from bench.peaks_cuda.catalogue import groups, l1_bytes, not_measured, revision
 from models.atomic import write_atomically
 from results.errors import PeaksError
@@ -181,6 +182,7 @@ def _peaks(facts: dict[str, Any], gathered: _Gathered) -> Peaks:
             "cuda_driver": f"{facts['driver'] // 1000}.{facts['driver'] % 1000 // 10}",
             "memory_bytes": facts["memory_bytes"],
             **values,
+            **({LOWEST: min(clocks)} if clocks else {}),
             "watched": gathered.watched,
             "kernels": gathered.kernels,
             "seconds": round(gathered.seconds, 1),

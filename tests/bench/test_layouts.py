@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.layouts import Batch2, Feeds, Lane, Layout, Par, make_layout
-from bench.plan import LAYOUTS
+from bench.layouts import Batch2, Feeds, Lane, Layout, Par, Streams, make_layout
+from bench.plan import LAYOUTS, TWO_SESSIONS
 from models.card import Card, Port
 from results.summary import OVERLAP_LEAST
 from runtimes.base import Facts, Session
+from runtimes.device_session import DeviceSession
+from runtimes.errors import EngineError, UnsupportedError
 
 Array = NDArray[Any]
 ROTATIONS = 3
@@ -36,6 +38,47 @@ class Fake(Session):
 
     def facts(self) -> Facts:
         return Facts("fp32")
+
+
+class FakeDevice(Fake, DeviceSession):
+    """The same on a device: what is begun is computed when it is waited for.
+
+    Args:
+        order: shared with others, in order to see who does what when.
+        name: in that order.
+    """
+
+    def __init__(
+        self,
+        compute: Callable[[Feeds], list[Array]] = lambda feeds: [feeds["x"] * 10],
+        order: list[str] | None = None,
+        name: str = "",
+    ) -> None:
+        super().__init__(compute)
+        self.order = order if order is not None else []
+        self.name = name
+        self.begun: Feeds | None = None
+
+    def begin(self, feeds: Feeds) -> None:
+        assert self.begun is None, "begun twice"
+        self.order.append(f"{self.name} begins")
+        self.begun = feeds
+
+    def finish(self) -> Sequence[Array]:
+        assert self.begun is not None, "nothing was begun"
+        self.order.append(f"{self.name} is waited for")
+        begun, self.begun = self.begun, None
+        return Fake.run(self, begun)
+
+    run = DeviceSession.run
+    # What stays on the device is another layout's matter.
+    put = launch = wait = get = watch = device_ns = None  # type: ignore[assignment]
+
+
+def sessions_for(name: str, compute: Callable[[Feeds], list[Array]] | None = None) -> list[Session]:
+    """As many fakes as a layout takes, of the kind that it takes."""
+    kind = FakeDevice if name == "streams" else Fake
+    return [kind(compute) if compute else kind() for _ in range(2 if name in TWO_SESSIONS else 1)]
 
 
 def card(
@@ -91,7 +134,7 @@ def answer(made: Layout, number: int) -> list[list[float]]:
 
 @pytest.mark.parametrize("name", list(LAYOUTS))
 def test_each_channel_is_answered_with_its_own_inputs_in_turn(name: str) -> None:
-    with layout(name, [Fake(), Fake()] if name == "par" else [Fake()]) as made:
+    with layout(name, sessions_for(name)) as made:
         assert made.rotations == ROTATIONS
         assert made.channels == (1 if name == "mono" else 2)
         for number in range(2 * ROTATIONS):
@@ -124,6 +167,40 @@ def test_par_gives_each_side_a_session_and_a_thread_of_its_own() -> None:
     assert right.threads == {"right"}
 
 
+def test_streams_begins_both_sides_before_it_waits_for_either() -> None:
+    # One after the other, the device would rest while the host carries answers.
+    order: list[str] = []
+    before = threading.active_count()
+    sides = [FakeDevice(order=order, name=name) for name in ("left", "right")]
+    with layout("streams", sides) as made:
+        assert isinstance(made, Streams)
+        assert answer(made, 1) == [[10.0], [1010.0]]
+        assert order == ["left begins", "right begins", "left is waited for", "right is waited for"]
+        assert answer(made, 2) == [[20.0], [1020.0]]
+        # Two threads would be par with another name.
+        assert threading.active_count() == before
+    assert [[feeds["x"][0, 0] for feeds in side.fed] for side in sides] == [[1, 2], [101, 102]]
+    assert [side.threads for side in sides] == [{threading.current_thread().name}] * 2
+
+
+def test_streams_refuses_an_engine_without_a_device() -> None:
+    with pytest.raises(UnsupportedError, match="streams is for engines that compute on a device with memory of its o"):
+        make_layout("streams", (card(), card()), channels(), [Fake(), Fake()])
+    with pytest.raises(UnsupportedError):
+        make_layout("streams", (card(), card()), channels(), [FakeDevice(), Fake()])
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["left", "right"])
+def test_a_failure_of_either_stream_surfaces_where_it_was_called(side: int) -> None:
+    def fail(feeds: Feeds) -> list[Array]:
+        raise EngineError("the kernel failed")
+
+    sides = [FakeDevice(), FakeDevice()]
+    sides[side].compute = fail
+    with layout("streams", sides) as made, pytest.raises(EngineError, match="the kernel failed"):
+        made.call(made.feeds(0))
+
+
 def test_batch2_is_one_call_with_both_channels() -> None:
     session = Fake()
     with layout("batch2", [session]) as made:
@@ -136,7 +213,7 @@ def test_batch2_is_one_call_with_both_channels() -> None:
 def test_what_is_fed_is_never_copied_between_calls() -> None:
     # A copy inside the loop would put cold memory under the engine that no application has.
     for name in LAYOUTS:
-        with layout(name, [Fake(), Fake()]) as made:
+        with layout(name, sessions_for(name)) as made:
             first, again = (made.feeds(number) for number in (1, 1 + ROTATIONS))
             pairs = zip(first, again, strict=True) if isinstance(first, tuple) else [(first, again)]
             assert all(one["x"] is other["x"] for one, other in pairs)
@@ -203,9 +280,8 @@ def count(feeds: Feeds) -> list[Array]:
 @pytest.mark.parametrize("name", list(LAYOUTS))
 def test_states_are_carried_per_channel_and_begin_again(name: str) -> None:
     # Left's state in right's call is a wrong answer that only shows after the first call.
-    sessions = [Fake(count), Fake(count)]
     called = counting(2 if name == "batch2" else 1)
-    with layout(name, sessions, single=counting(), called=called) as made:
+    with layout(name, sessions_for(name, count), single=counting(), called=called) as made:
         assert made.stateful
         runs = []
         for _ in range(2):
@@ -219,7 +295,7 @@ def test_states_are_carried_per_channel_and_begin_again(name: str) -> None:
 
 def test_a_model_without_states_carries_nothing() -> None:
     for name in LAYOUTS:
-        with layout(name, [Fake(), Fake()]) as made:
+        with layout(name, sessions_for(name)) as made:
             assert not made.stateful
             answer(made, 0)
             made.begin()

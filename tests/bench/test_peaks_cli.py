@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,3 +94,39 @@ def test_what_makes_no_sense_is_refused(cli: Cli, arguments: tuple[str, ...], wo
     assert result.returncode == 2
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_gpus_peaks_are_those_of_the_whole_device_and_name_no_clock_they_did_not_have() -> None:
+    whole = replace(
+        PEAKS,
+        title="A GPU",
+        device="gpu",
+        cores=132,
+        arithmetic=(Arithmetic("fp32", "fma", 0, 66e12, 65e12),),
+        bandwidth=(Bandwidth("memory", "read", 0, 3e12, 3e12),),
+        calls=(Call("graph launch", None, 2e-6),),
+    )
+    file = io.StringIO()
+    show(whole, Console(file=file, highlight=False, width=120))
+    text = file.getvalue()
+    assert "132 multiprocessors" in text
+    assert "whole device" in text
+    assert "66,000" in text
+    assert "graph launch" in text
+    assert "per clock" not in text
+
+
+def test_the_peaks_of_a_gpu_that_is_not_here_are_a_sentence(cli: Cli) -> None:
+    result = cli("peaks", "--gpu")
+    if result.returncode == 0:
+        pytest.skip("there is a GPU here")
+    assert result.returncode == 2
+    assert "NVIDIA" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("flags", [("--known",), ("--threads", "1")])
+def test_threads_and_what_is_known_are_no_words_for_a_gpu(cli: Cli, flags: tuple[str, ...]) -> None:
+    result = cli("peaks", "--gpu", *flags)
+    assert result.returncode == 2
+    assert "--gpu is about the whole device" in result.stderr

@@ -6,10 +6,10 @@ thread has not got, a wait that no application makes. Nothing here says how the 
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from dataclasses import replace
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import fake_onnxruntime
@@ -318,51 +318,72 @@ def test_without_a_graph_nothing_is_captured(ort: Any, gpu: LateGpu, request_: R
 # Before anything runs
 
 
-def packages(monkeypatch: pytest.MonkeyPatch, names: list[str], **installed: str) -> None:
-    """GPUs of these names, and these packages; underscores stand for hyphens."""
-
-    def version(name: str) -> str:
-        if (key := name.replace("-", "_")) not in installed:
-            raise metadata.PackageNotFoundError(name)
-        return installed[key]
-
-    monkeypatch.setattr("runtimes.gpu.options.gpu_names", lambda: names)
-    monkeypatch.setattr(metadata, "version", version)
+def machine(monkeypatch: pytest.MonkeyPatch, gpus: list[str], *folders: Path) -> None:
+    """These GPUs, and of packages those in these folders only, the first found first."""
+    rest = [place for place in sys.path if "-packages" not in place]
+    monkeypatch.setattr(sys, "path", [*map(str, folders), *rest])
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    monkeypatch.setattr("runtimes.gpu.options.gpu_names", lambda: gpus)
+    importlib.invalidate_caches()
 
 
-def test_with_a_gpu_and_the_right_package_it_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    packages(monkeypatch, ["NVIDIA Fake"], onnxruntime_gpu="1.31.1")
+def install(folder: Path, *names: str) -> Path:
+    """Distributions that bring the module, as pip would leave them."""
+    (folder / "onnxruntime").mkdir(parents=True)
+    (folder / "onnxruntime" / "__init__.py").touch()
+    for name in names:
+        info = folder / f"{name.replace('-', '_')}-1.31.1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.31.1\n")
+    return folder
+
+
+CPU, GPU = "onnxruntime", "onnxruntime-gpu"
+
+
+def test_with_a_gpu_and_the_right_package_it_can_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    machine(monkeypatch, ["NVIDIA Fake"], install(tmp_path / "a", GPU))
     probe = OrtCuda().probe()
     assert (probe.available, probe.version, probe.reason) == (True, "1.31.1", "")
 
 
-def test_both_packages_at_once_are_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    # They overwrite each other's files: which one is imported is a matter of luck.
-    packages(monkeypatch, ["NVIDIA Fake"], onnxruntime_gpu="1.31.1", onnxruntime="1.31.1")
+def test_a_twin_that_an_import_does_not_find_is_in_nobodys_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    machine(monkeypatch, ["NVIDIA Fake"], install(tmp_path / "a", GPU), install(tmp_path / "b", CPU))
+    assert OrtCuda().probe().available
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one folder", "before it"])
+def test_both_packages_are_refused_with_a_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, together: bool
+) -> None:
+    # They overwrite each other's files, or the wrong one is imported.
+    folders = [(CPU, GPU)] if together else [(CPU,), (GPU,)]
+    machine(monkeypatch, ["NVIDIA Fake"], *(install(tmp_path / "-".join(names), *names) for names in folders))
     probe = OrtCuda().probe()
     assert (probe.available, probe.version) == (False, "1.31.1")
-    assert "both installed" in probe.reason
-    assert probe.remedy.startswith("pip uninstall onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu")
+    how = "share one folder" if together else "are both installed, and an import finds the first"
+    assert probe.reason == f"onnxruntime and onnxruntime-gpu {how}"
+    assert probe.remedy == "pip uninstall onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
 
 
-def test_a_missing_package_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    packages(monkeypatch, ["NVIDIA Fake"], onnxruntime="1.31.1")
+def test_a_missing_package_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    machine(monkeypatch, ["NVIDIA Fake"], install(tmp_path / "a", CPU))
     probe = OrtCuda().probe()
     assert (probe.available, probe.reason) == (False, "onnxruntime-gpu is not installed")
     assert "rtfloor[gpu]" in probe.remedy
 
 
-@pytest.mark.parametrize("installed", [{"onnxruntime_gpu": "1.31.1"}, {}])
+@pytest.mark.parametrize("installed", [True, False])
 def test_without_a_gpu_that_comes_first_and_packages_after_it(
-    monkeypatch: pytest.MonkeyPatch, installed: dict[str, str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, installed: bool
 ) -> None:
-    packages(monkeypatch, [], **installed)
+    machine(monkeypatch, [], *([install(tmp_path / "a", GPU)] if installed else []))
     probe = OrtCuda().probe()
     missing = "" if installed else "; and onnxruntime-gpu is not installed"
-    assert (probe.available, probe.version) == (False, installed.get("onnxruntime_gpu"))
+    assert (probe.available, probe.version) == (False, "1.31.1" if installed else None)
     assert probe.reason == f"no NVIDIA GPU with a working driver is here{missing}"
     assert "'nvidia-smi' must list it" in probe.remedy
-    assert ("then pip install" in probe.remedy) is not bool(installed)
+    assert ("then pip install" in probe.remedy) is not installed
 
 
 def test_there_is_no_profile_of_single_nodes(request_: Request) -> None:
