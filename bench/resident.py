@@ -61,7 +61,8 @@ class Resident(Layout):
         """Put the inputs on the device."""
         fed = self._layout.feeds(number)
         shares = fed if len(self._sessions) > 1 else (fed,)
-        for session, own in zip(self._sessions, shares, strict=True):
+        # Left last, so that this thread is set up for the session that it calls first.
+        for session, own in reversed(list(zip(self._sessions, shares, strict=True))):
             session.put(own)
         return fed
 

@@ -127,9 +127,24 @@ def _cell_row(cell: CellSummary) -> dict[str, Any]:
     row |= {f"{phase}_ms": cell.phases_ms.get(phase) for phase in _PHASES}
     row |= {"audio_s": cell.audio_s, "precision_ran": cell.precision_ran, "device": cell.device}
     row |= {"quality_snr_db": (cell.quality or {}).get("snr_db")}
+    row |= _gpu_row(cell)
     work = spec.get("work") or {}
     row |= {name: work.get(name) for name in _WORK}
     return row | {"work_origin": COUNTED if work else None, "model_sha256": spec.get("model_sha256")}
+
+
+def _gpu_row(cell: CellSummary) -> dict[str, Any]:
+    """What a GPU does in a call of the cell, per call; all None where nobody looked."""
+    call = cell.gpu_call
+    found = call.counted if call is not None else None
+    return {
+        "gpu_clock_ms": call.device_ms if call is not None else None,
+        "gpu_busy_ms": found.busy_ms if found is not None else None,
+        "gpu_kernels": found.kernels if found is not None else None,
+        "gpu_launches": found.launches if found is not None else None,
+        "gpu_graph_launches": found.graph_launches if found is not None else None,
+        "gpu_copied_bytes": found.copies_to[1] + found.copies_from[1] if found is not None else None,
+    }
 
 
 def _process_row(record: Record) -> dict[str, Any]:

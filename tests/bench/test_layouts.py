@@ -41,12 +41,7 @@ class Fake(Session):
 
 
 class FakeDevice(Fake, DeviceSession):
-    """The same on a device: what is begun is computed when it is waited for.
-
-    Args:
-        order: shared with others, in order to see who does what when.
-        name: in that order.
-    """
+    """The same on a device: what is begun is computed when it is waited for; ``order`` is who did what when."""
 
     def __init__(
         self,
@@ -65,9 +60,9 @@ class FakeDevice(Fake, DeviceSession):
         self.begun = feeds
 
     def finish(self) -> Sequence[Array]:
-        assert self.begun is not None, "nothing was begun"
         self.order.append(f"{self.name} is waited for")
         begun, self.begun = self.begun, None
+        assert begun is not None, "nothing was begun"
         return Fake.run(self, begun)
 
     run = DeviceSession.run

@@ -15,6 +15,7 @@ from reports.floor import as_lines, run_views
 from reports.page.page import page
 from reports.source import Source, read
 from results.floor import launch
+from results.frames import frame_of_cells
 from results.gpu_calls import Counted, GpuCall, KernelTime
 from results.peaks import Call
 from results.summary import CellSummary
@@ -178,3 +179,13 @@ def test_what_nvml_saw_is_told_with_its_range(source: Source) -> None:
     assert line == "H100, 80 GiB, driver 580, 39 °C"
     hot = gpu.described({"name": "H100", "clocks_held_back_by": ["power limit"]})
     assert hot.endswith("its clocks are held back: power limit")
+
+
+def test_a_table_for_those_who_compute_on_has_what_the_gpu_does(source: Source) -> None:
+    frame = frame_of_cells(source.cells, source.facts, "gpu").set_index("cell")
+    best = frame.loc["rt48/ln/ort-cuda/batch2/16/cuda_graph=true"]
+    assert best["gpu_kernels"] == 83
+    assert best["gpu_graph_launches"] == 1
+    assert best["gpu_copied_bytes"] == 2 * 196_992
+    assert best["gpu_busy_ms"] < best["p50_ms"]
+    assert frame.loc["rt48/ln/ort-cpu/par/16", ["gpu_kernels", "gpu_clock_ms"]].isna().all()
