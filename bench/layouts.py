@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.plan import NO_DEVICE
 from models.inputs import initial_state, stack
 from runtimes.device_session import DeviceSession
 from runtimes.errors import UnsupportedError
@@ -228,7 +229,7 @@ class Streams(_Two):
 
     def __init__(self, lanes: list[Lane], sessions: list[Session]) -> None:
         super().__init__(lanes)
-        self._sessions = device_sessions("streams", sessions)
+        self._sessions = device_sessions(NO_DEVICE, sessions)
         self.call = self._both
 
     def _both(self, pair: tuple[Feeds, Feeds]) -> tuple[Outputs, Outputs]:
@@ -238,15 +239,19 @@ class Streams(_Two):
         return left.finish(), right.finish()
 
 
-def device_sessions(what: str, sessions: Sequence[Session]) -> list[DeviceSession]:
+def device_sessions(why: str, sessions: Sequence[Session]) -> list[DeviceSession]:
     """The sessions, of an engine that can begin work without waiting for it.
 
+    Args:
+        why: what to say of one that cannot.
+        sessions: of one engine.
+
     Raises:
-        UnsupportedError: it is none.
+        UnsupportedError: it cannot.
     """
     found = [session for session in sessions if isinstance(session, DeviceSession)]
     if len(found) < len(sessions):
-        raise UnsupportedError(f"{what} is for engines that compute on a device with memory of its own, such as a GPU")
+        raise UnsupportedError(why)
     return found
 
 

@@ -17,6 +17,12 @@ LAYOUTS = {
 }
 # Left and right each have a session.
 TWO_SESSIONS = ("par", "streams")
+# Why a layout cannot be had.
+NO_DEVICE = "streams is for engines that compute on a device with memory of its own, such as a GPU"
+NO_ROOM = (
+    "a session has room on the device for one call's inputs, so left and right cannot both lie there; measure mono: "
+    "one after the other they take twice as long"
+)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench import paths
 from bench.errors import UserError
+from bench.plan import NO_DEVICE, NO_ROOM
 from bench.tasks.common import engine_request
 from models.card import Card
 from models.surgery.catalogue import RAW
+from results.summary import on_device
 from runtimes import registry
 from runtimes.base import Runtime
 from runtimes.errors import UnavailableError
@@ -102,6 +104,10 @@ class Preparer:
             return _not(ready, "unavailable", f"{probe.reason}{mend}")
         if cell.layout == "par" and cell.threads < 2:
             return _not(ready, "unavailable", "par runs left and right on threads of their own: it needs at least 2")
+        if cell.layout == "streams" and adapter.device == "cpu":
+            return _not(ready, "unavailable", NO_DEVICE)
+        if cell.layout == "seq" and on_device(cell.options):
+            return _not(ready, "unavailable", NO_ROOM)
         called = self._card(cell.model, cell.form, cell.batch)
         if isinstance(called, str):
             return _not(ready, "unavailable", called)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.layouts import Layout, device_sessions, make_layout
+from bench.plan import NO_DEVICE, NO_ROOM
 from runtimes.base import Facts, Session
 from runtimes.errors import UnsupportedError
 
@@ -36,11 +37,8 @@ class Resident(Layout):
         self, name: str, cards: tuple[Card, Card], inputs: Sequence[Sequence[Feeds]], sessions: Sequence[Session]
     ) -> None:
         if name == "seq":
-            raise UnsupportedError(
-                "a session has room on the device for one call's inputs, so left and right cannot both lie there; "
-                "measure mono: one after the other they take twice as long"
-            )
-        self._sessions = device_sessions("transfer=device", sessions)
+            raise UnsupportedError(NO_ROOM)
+        self._sessions = device_sessions(NO_DEVICE.replace("streams", "transfer=device"), sessions)
         together = name == "streams"
         inner = "par" if together else name
         self._layout = make_layout(inner, cards, inputs, [Launched(session) for session in self._sessions])
