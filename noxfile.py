@@ -33,7 +33,7 @@ def bench_gpu(session: nox.Session) -> None:
         session.skip("NOTHING WAS MEASURED: no NVIDIA GPU with a working driver is here; 'nvidia-smi' must list one")
     session.install("-e", ".[gpu,tvm-gpu,torch]")
     # TensorRT comes from NVIDIA's own index, which not every machine reaches; without it its rows say so.
-    session.run("python", "-m", "pip", "install", "-q", *TENSORRT, success_codes=[0, 1])
+    session.install(*TENSORRT, success_codes=[0, 1, 2])
     # In turns, and each several times: the minutes are those of loading engines. A later --time takes its place.
     session.run("rtfloor", "run", "gpu", "--report", "--time", "900", *session.posargs)
 

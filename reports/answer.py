@@ -109,8 +109,7 @@ def floor_sentence(cell: CellSummary, floors: Floors) -> str:
         return f"{words.milliseconds(lines.floor_s * 1e3)} is its floor: {BELOW}"
     what = "arithmetic" if lines.limit == ARITHMETIC else f"what must come from {lines.limit}"
     plural = "s" if lines.threads != 1 else ""
-    on_gpu = str(cell.device or "").startswith("cuda")
-    where = "the whole GPU" if on_gpu else f"{lines.threads} thread{plural}"
+    where = f"{lines.threads} thread{plural}" if lines.threads else "the whole GPU"
     text = (
         f"{words.digits(lines.gap(cell.p50_ms / 1e3))} × the floor of {words.milliseconds(lines.floor_s * 1e3)}, "
         f"which is {what} in {lines.precision} on {where}"

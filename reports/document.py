@@ -27,8 +27,8 @@ WORK_KEYS = ("precision", "parameters", "nodes", "work", "surgery")
 def document(run: RunFile) -> dict[str, Any]:
     """Everything about a run, JSON values; null where there is no honest value.
 
-    Keys: ``run`` (path), ``status``, ``title``, ``profile``, ``created``, ``command``, ``host``,
-    ``noise``, ``warnings``, ``peaks``, ``node_times``, ``cells``. Everything is explained in ``docs/json.md``.
+    Keys: ``run`` (path), ``status``, ``title``, ``profile``, ``created``, ``command``, ``host``, ``gpus``, ``noise``,
+    ``warnings``, ``peaks``, ``node_times``, ``cells``. Everything is explained in ``docs/json.md``.
     """
     facts = run.facts()
     records = list(run.records())
@@ -53,6 +53,7 @@ def document_of(
         "limits": facts.get("limits"),
         "rtfloor": facts.get("rtfloor"),
         "host": facts.get("host"),
+        "gpus": facts.get("gpus", []),
         "environment": facts.get("environment"),
         "noise": asdict(noise(records)),
         "warnings": facts.get("warnings", []),

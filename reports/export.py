@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reports import budgets, compare, forms, kept, words, work
+from reports import budgets, compare, duel, forms, gpu, kept, words, work
 from reports.answer import answer, headline
 from reports.charts import canvas
 from reports.charts.chart import distinct
@@ -195,6 +195,16 @@ def markdown(source: Source, drawn: Mapping[str, Sequence[Chart]]) -> str:
     rewrites = forms.markdown(source.cells)
     if rewrites:
         parts += ["", "## Quality against latency", "", *_links(drawn, "quality"), rewrites]
+    seen = gpu.markdown(source.cells)
+    if seen:
+        parts += [
+            "",
+            "## What the GPU does in a call",
+            "",
+            *(f"- {line}" for line in duel.sentences(source.cells)),
+            "",
+            seen,
+        ]
     rows = work.work_rows(source.cells)
     if rows:
         parts += ["", "## Work per second of audio", "", work.markdown(rows)]

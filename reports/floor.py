@@ -238,6 +238,7 @@ def run_views(cells: Sequence[CellSummary], floors: Floors, where: str) -> list[
             continue
         device = "gpu" if (best[0].device or "").startswith("cuda") else "cpu"
         peaks = floors.peaks[device]
+        started = launch(peaks, under.launches or 0)
         by_precision = {lines.precision: lines for lines in reversed(found.values())}
         views.append(
             FloorView(
@@ -245,15 +246,27 @@ def run_views(cells: Sequence[CellSummary], floors: Floors, where: str) -> list[
                 title=f"{peaks.title}: {words.race(race) if device == 'cpu' else ', '.join(race[:2])}",
                 audio_s=best[0].audio_s,
                 bars=(
-                    *(measured_bar(cell, found.get(cell.cell), where) for cell in best),
+                    *(measured_bar(cell, found.get(cell.cell), _where(cell, floors, where)) for cell in best),
                     *published_bars(race, device),
                 ),
-                lines=tuple(as_lines(under, peaks.title, launch=launch(peaks, under.launches or 0))),
-                table=tuple(row for lines in by_precision.values() for row in as_lines(lines, peaks.title)),
+                lines=tuple(as_lines(under, peaks.title, launch=started)),
+                table=tuple(
+                    row
+                    for lines in by_precision.values()
+                    for row in as_lines(
+                        lines, peaks.title, launch=started if lines.precision == under.precision else None
+                    )
+                ),
                 notes=_notes(under),
             )
         )
     return views
+
+
+def _where(cell: CellSummary, floors: Floors, where: str) -> str:
+    """Host and run, after the GPU where one computed."""
+    gpu = floors.peaks.get("gpu")
+    return f"{gpu.title}; {where}" if gpu is not None and str(cell.device or "").startswith("cuda") else where
 
 
 def published_bars(race: tuple[str, str, int], device: str) -> list[Bar]:

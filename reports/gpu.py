@@ -131,9 +131,7 @@ def notes(cells: Sequence[CellSummary]) -> Iterator[str]:
 def _row(cell: CellSummary) -> tuple[str, ...]:
     call = cell.gpu_call
     assert call is not None
-    # One call after the other has no such time; runs of rtfloor 0.1.0 may hold that of the second call alone.
-    device_ms = None if cell.spec["layout"] == "seq" else call.device_ms
-    head = (cell.cell, words.milliseconds(cell.p50_ms), words.milliseconds(device_ms))
+    head = (cell.cell, words.milliseconds(cell.p50_ms), words.milliseconds(call.device_ms))
     found = call.counted
     if found is None:
         return (*head, *[words.NOTHING] * (len(HEAD) - len(head)))

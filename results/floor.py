@@ -45,7 +45,7 @@ class Lines:
         limit: what makes the floor as high as it is: ``arithmetic`` or the name of a level.
         ideal_s: with ideal fusion; None where only totals are known.
         none_s: without fusion; None likewise.
-        launches: how many kernels ideal fusion needs; None likewise.
+        launches: how many kernels ideal fusion needs, for all signals of a call together; None likewise.
         arithmetic: the peak that was used.
         flops: needed operations, a multiply-add being two.
         compulsory_bytes: weights, inputs and outputs.
@@ -192,7 +192,7 @@ def lines(graph: Graph, peaks: Peaks, precision: str, threads: int, *, signals: 
     fused = sum(map(scale.time, graph.groups)) * signals
     apart = sum(map(scale.time, graph.nodes)) * signals
     ideal_s = max(base.floor_s, min(fused, apart))
-    return replace(base, ideal_s=ideal_s, none_s=max(ideal_s, apart), launches=len(graph.groups) * signals)
+    return replace(base, ideal_s=ideal_s, none_s=max(ideal_s, apart), launches=len(graph.groups))
 
 
 def floor_of_totals(

@@ -56,16 +56,16 @@ class Floors:
         if on_device(spec.get("options", {})):
             # What stays on the device crosses no bus.
             peaks = replace(peaks, bandwidth=tuple(row for row in peaks.bandwidth if row.level != BUS))
+        # A GPU computes as a whole, however many threads its host may use.
+        threads = 0 if peaks.device == "gpu" else spec["threads"]
         signals = 1 if signal(spec["layout"]) == "mono" else 2
         graph = self._graph(cell)
         if graph is not None:
-            return lines(graph, peaks, cell.precision_ran, spec["threads"], signals=signals)
+            return lines(graph, peaks, cell.precision_ran, threads, signals=signals)
         if not spec.get("work"):
             return None
         written = str(spec.get("precision") or "fp32")
-        return floor_of_totals(
-            spec["work"], peaks, cell.precision_ran, spec["threads"], written_in=written, signals=signals
-        )
+        return floor_of_totals(spec["work"], peaks, cell.precision_ran, threads, written_in=written, signals=signals)
 
     def bounds(self, cell: CellSummary) -> list[NodeBound]:
         """What every node of a cell's graph would take at least, per signal; empty where that is not known."""
@@ -74,7 +74,7 @@ class Floors:
             return []
         # Side by side, each signal has half of the budget.
         threads = cell.spec["threads"] // 2 if cell.spec["layout"] == "par" else cell.spec["threads"]
-        return node_bounds(graph, peaks, cell.precision_ran, max(threads, 1))
+        return node_bounds(graph, peaks, cell.precision_ran, 0 if peaks.device == "gpu" else max(threads, 1))
 
     def why_not(self, cell: CellSummary) -> str:
         """Why a cell has no lines, one sentence."""

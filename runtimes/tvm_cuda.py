@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from runtimes.base import Facts, Runtime
@@ -124,11 +125,12 @@ class TvmGpuSession(GpuSession):
         import tvm
         from tvm import relax
 
-        super().__init__(request, gpu, title)
-        self._device, self._target = tvm.cuda(0), target
+        device = tvm.cuda(0)
+        machine = relax.VirtualMachine(tvm.runtime.load_module(str(artefact)), device)
+        super().__init__(_sized(request, machine["main"], device), gpu, title)
+        self._device, self._target = device, target
         self._precision, self._graph = request.precision, bool(request.options["cuda_graph"])
         self._own_thread()
-        machine = relax.VirtualMachine(tvm.runtime.load_module(str(artefact)), self._device)
         self._main = machine["main"]
         # By position: the frontend renames inputs that are no identifiers.
         self._tensors = [tvm.runtime.empty(item.shape, item.dtype, self._device) for item in request.inputs]
@@ -143,8 +145,7 @@ class TvmGpuSession(GpuSession):
 
     def enqueue(self) -> Sequence[int]:
         """Call; the answers stay alive until the next call."""
-        answer = self._main(*self._tensors)
-        self._answers = [answer] if hasattr(answer, "data_ptr") else list(answer)
+        self._answers = _answers(self._main(*self._tensors))
         return [tensor.data_ptr() for tensor in self._answers]
 
     def facts(self) -> Facts:
@@ -157,6 +158,23 @@ class TvmGpuSession(GpuSession):
         self._main = None
         self._tensors, self._answers = [], []
         super().close()
+
+
+def _answers(answer: Any) -> list[Any]:
+    return [answer] if hasattr(answer, "data_ptr") else list(answer)
+
+
+def _sized(request: Request, main: Callable[..., Any], device: Any) -> Request:
+    """The request with every output's shape; one that the graph does not state is found by a call."""
+    if all(tensor.shape for tensor in request.outputs):
+        return request
+    import tvm
+
+    given = [tvm.runtime.tensor(array, device) for array in zeros(request).values()]
+    shapes = [tuple(int(size) for size in answer.shape) for answer in _answers(main(*given))]
+    device.sync()
+    outputs = (replace(tensor, shape=shape) for tensor, shape in zip(request.outputs, shapes, strict=True))
+    return replace(request, outputs=tuple(outputs))
 
 
 def _capability() -> int:

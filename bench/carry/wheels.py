@@ -57,7 +57,9 @@ def pinned(packages: Sequence[str] = ()) -> list[str]:
     for line in stated:
         requirement, _, marker = (part.strip() for part in line.partition(";"))
         if marker.replace("'", '"') in EXTRAS:
-            pins[canonical(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])] = requirement
+            # What an extra brings along is no part of the wheel.
+            bare = re.sub(r"\[[^\]]*\]", "", requirement)
+            pins[canonical(re.split(r"[^\w.-]", bare, maxsplit=1)[0])] = bare
     return [pins.get(canonical(name), name) for name in packages or DEFAULTS]
 
 

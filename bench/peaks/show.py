@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.peaks.keep import BY_THREADS, LOWEST
+from results.floor import BUS
+from results.peaks import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from results.peaks import Arithmetic, Bandwidth, Level, Peaks
+    from results.peaks import Arithmetic, Bandwidth, Peaks
 
 NARROW = 110
 
@@ -62,7 +64,7 @@ def bandwidth_table(peaks: Peaks) -> Table:
     rows: dict[tuple[str, str], dict[int, float]] = {}
     for row in peaks.bandwidth:
         rows.setdefault((row.level, row.kind), {})[row.threads] = row.bytes_per_s
-    for level in peaks.levels:
+    for level in (*peaks.levels, Level(BUS, None, private=False)):
         for (name, kind), rates in rows.items():
             if name == level.name:
                 figures = (_giga(rates.get(number)) for number in numbers)

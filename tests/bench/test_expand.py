@@ -13,6 +13,7 @@ from bench.expand import Choice, check_option_flags, default_suite, expand
 from bench.plan import LAYOUTS, Cell, ModelSpec, Plan
 from bench.suite import Group, Suite, builtin_names, load_suite, parse_suite
 from runtimes import registry
+from runtimes.installed import Probe
 
 CPUS = 4
 STEREO = Group(("rt48",), ("ort-cpu", "fake"), ("raw", "ln"), ("seq", "par"), ("all",))
@@ -256,6 +257,7 @@ def test_a_plan_comes_back_from_json_as_it_was() -> None:
         ("par", 4, (2, 2, 1)),
         ("par", 3, (2, 1, 1)),
         ("batch2", 4, (1, 4, 2)),
+        ("streams", 4, (2, 2, 1)),
     ],
 )
 def test_a_thread_budget_is_never_exceeded(layout: str, threads: int, shares: tuple[int, int, int]) -> None:
@@ -265,12 +267,30 @@ def test_a_thread_budget_is_never_exceeded(layout: str, threads: int, shares: tu
     assert cell.sessions * cell.threads_each <= threads
 
 
-def test_a_model_without_a_suite_is_tried_on_every_cpu_runtime() -> None:
+def test_a_model_without_a_suite_is_tried_on_every_cpu_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtimes.gpu.options.gpu_names", list)
     plan = expand(default_suite(["rt48"]), Choice(models=("rt48",)), "quick", CPUS)
-    assert {cell.runtime for cell in plan.cells} >= {"ort-cpu", "openvino", "tract", "tvm", "torch"}
-    assert not {cell.runtime for cell in plan.cells} & {"fake", "ort-cuda"}
+    # Those of processors also where they are missing: their rows say what mends that.
+    found = {cell.runtime for cell in plan.cells}
+    assert found & registry.BUILT_IN.keys() == {"ort-cpu", "openvino", "tract", "tvm", "torch"}
     assert {(cell.layout, cell.threads) for cell in plan.cells} == {("mono", CPUS)}
     assert {cell.form for cell in plan.cells} == {"raw", "ln"}
+
+
+def test_and_on_those_of_gpus_that_can_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Five rows that say "no GPU" would greet everybody without one.
+    def here(name: str, *, available: bool) -> None:
+        probe = Probe(available, "1" if available else None, "" if available else "it is not installed")
+        monkeypatch.setattr(type(registry.get(name)), "probe", lambda self: probe)
+
+    on_gpu = {name for name in registry.BUILT_IN if registry.on_gpu(name)}
+    assert on_gpu == {"ort-cuda", "torch-cuda", "tvm-cuda", "tensorrt", "ort-tensorrt"}
+    for name in sorted(on_gpu):
+        here(name, available=name in ("torch-cuda", "tensorrt"))
+    here("openvino", available=False)
+    found = {cell.runtime for cell in expand(default_suite(["null"]), Choice(), "quick", CPUS).cells}
+    assert found & on_gpu == {"torch-cuda", "tensorrt"}
+    assert "openvino" in found
 
 
 def test_the_suite_in_the_manual_plans_the_cells_in_the_manual() -> None:

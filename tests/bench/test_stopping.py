@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,10 @@ RACE = replace(PLAIN, race=True, race_margin=0.15)
 WOBBLE = (1.0, 1.08, 1.0, 1.08, 1.0, 1.08)
 
 
-def cell(runtime: str, layout: str = "seq", threads: int = 2, model: str = "net", form: str = "raw") -> Cell:
-    return Cell(model, form, runtime, layout, threads)
+def cell(
+    runtime: str, layout: str = "seq", threads: int = 2, model: str = "net", form: str = "raw", **options: Any
+) -> Cell:
+    return Cell(model, form, runtime, layout, threads, options, tuple(options))
 
 
 def times(level_ms: float, rounds: int, wobble: tuple[float, ...] = WOBBLE) -> dict[int, float]:
@@ -104,12 +107,29 @@ def test_the_leader_of_a_race_is_never_beaten() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [cell("slow", layout="mono"), cell("slow", threads=1), cell("slow", model="bigger")],
-    ids=["another signal", "another thread budget", "another model"],
+    [
+        cell("slow", layout="mono"),
+        cell("slow", threads=1),
+        cell("slow", model="bigger"),
+        cell("slow", transfer="device"),
+    ],
+    ids=["another signal", "another thread budget", "another model", "no transfers"],
 )
 def test_cells_that_do_different_work_never_race(other: Cell) -> None:
     # Otherwise a large model, or stereo beside mono, would never get its rounds.
     assert going(RACE, {cell("fast"): times(1.0, 4), other: times(50.0, 4)}) == {cell("fast").id, other.id}
+
+
+def test_calls_without_transfers_race_each_other_and_leave_those_with_them_alone() -> None:
+    # The faster of two that do less must not end the slowest of those that do all.
+    rivals = {
+        cell("a", transfer="device"): times(1.0, 4),
+        cell("b", transfer="device"): times(2.0, 4),
+        cell("a", transfer="host"): times(3.0, 4),
+        cell("c"): times(3.05, 4),
+    }
+    left = (cell("a", transfer="device"), cell("a", transfer="host"), cell("c"))
+    assert going(RACE, rivals) == {one.id for one in left}
 
 
 def test_forms_and_stereo_layouts_race_each_other() -> None:

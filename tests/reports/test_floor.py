@@ -15,7 +15,7 @@ from reports.charts import canvas
 from reports.charts.floor import description, floor_chart
 from reports.document import floor_entry
 from reports.floor import Bar, FloorView, Line, as_lines, markdown, run_views, table
-from results.floor import Graph, lines
+from results.floor import Graph, Launch, lines
 from results.floors import BELOW, Floors
 from results.peaks import Arithmetic, Bandwidth, Level, Peaks
 from results.summary import CellSummary, summarise
@@ -66,7 +66,7 @@ def test_every_bar_is_compared_with_the_floor_of_its_own_precision() -> None:
     assert gaps == {"a": pytest.approx(2.0), "b": pytest.approx(4.0)}
     assert [bar.label.split()[0] for bar in view.bars] == ["b", "a"]
     assert view.answer().startswith(
-        "b 1 raw bf16: 1.00 ms (measured) is 4.00 × the floor of 0.250 ms (bf16, derived from measured peaks)"
+        "b raw bf16: 1.00 ms (measured) is 4.00 × the floor of 0.250 ms (bf16, derived from measured peaks)"
     )
 
 
@@ -105,8 +105,11 @@ def test_formulas_say_how_a_floor_came_about() -> None:
     assert floor.formula == "0.001 GFLOP / 1 GFLOP/s (simd, A machine)"
     assert ideal.formula.startswith("1 group, ")
     assert none.kind == "none"
-    launches = as_lines(found, "A GPU", launch_s=5e-6)[-1]
-    assert (launches.kind, launches.basis, launches.seconds) == ("launch", "measured peaks", 5e-6)
+    singly, graph = as_lines(found, "A GPU", launch=Launch(5e-6, 4e-6))[-2:]
+    assert (singly.kind, singly.basis, singly.seconds) == ("launch", "measured peaks", 5e-6)
+    assert (graph.kind, graph.basis, graph.seconds) == ("graph", "measured peaks", 4e-6)
+    assert singly.formula == "1 kernel, one for each group of ideal fusion, each launched by itself"
+    assert [line.kind for line in as_lines(found, "A GPU", launch=Launch(5e-6, None))][-1] == "launch"
 
 
 def drawn(view: FloorView, path: Path) -> str:
@@ -146,7 +149,7 @@ def test_a_chart_without_bars_shows_its_lines(tmp_path: Path) -> None:
 
 def test_the_words_for_those_who_cannot_see_it() -> None:
     text = description(one_view(("a", "fp32", 2.0)))
-    assert "a 1 raw 2.00 ms, measured" in text
+    assert "a raw 2.00 ms, measured" in text
     assert "no fusion 401 ms" in text
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from made import record, spec
 
-from results.floor import Graph, GroupRow, NodeRow, floor_of_totals, launch_s, lines, node_bounds
+from results.floor import Graph, GroupRow, Launch, NodeRow, floor_of_totals, launch, lines, node_bounds
 from results.floors import NOT_MEASURED, Floors
 from results.peaks import Arithmetic, Bandwidth, Call, Level, Peaks
 from results.summary import CellSummary, summarise
@@ -102,26 +103,36 @@ def test_totals_give_the_same_floor() -> None:
     assert found.ideal_s is None
 
 
+GPU = Peaks(
+    "gpu",
+    "A GPU",
+    "gpu",
+    10,
+    (Level("L2", 1000, private=False), Level("memory", None, private=False)),
+    (Arithmetic("fp32", "cuda", 0, 1e9),),
+    (
+        Bandwidth("memory", "read", 0, 1e9),
+        Bandwidth("PCIe", "read", 0, 100.0),
+        Bandwidth("PCIe", "write", 0, 100.0),
+    ),
+    (Call("launch", None, 5e-6),),
+)
+
+
 def test_a_gpu_also_pays_for_the_bus() -> None:
-    gpu = Peaks(
-        "gpu",
-        "A GPU",
-        "gpu",
-        10,
-        (Level("L2", 1000, private=False), Level("memory", None, private=False)),
-        (Arithmetic("fp32", "cuda", 0, 1e9),),
-        (
-            Bandwidth("memory", "read", 0, 1e9),
-            Bandwidth("PCIe", "read", 0, 100.0),
-            Bandwidth("PCIe", "write", 0, 100.0),
-        ),
-        (Call("launch", None, 5e-6),),
-    )
-    found = lines(SMALL, gpu, "fp32", 2)
+    found = lines(SMALL, GPU, "fp32", 2)
     assert found is not None
     assert (found.limit, found.floor_s) == ("PCIe", pytest.approx(20 / 200))
-    assert launch_s(gpu, found.launches or 0) == pytest.approx(5e-6)
-    assert launch_s(HOST, 3) is None
+
+
+def test_starting_kernels_costs_their_number_singly_and_less_as_a_graph() -> None:
+    calls = (*GPU.calls, Call("graph launch and wait", None, 9e-6), Call("graph node", None, 1e-6))
+    known = replace(GPU, calls=calls)
+    assert launch(known, 3) == Launch(singly_s=pytest.approx(15e-6), graph_s=pytest.approx(11e-6))
+    assert launch(GPU, 1) == Launch(singly_s=pytest.approx(5e-6), graph_s=None)
+    assert launch(replace(GPU, calls=()), 1) == Launch(None, None)
+    assert launch(known, 0) is None
+    assert launch(replace(known, device="cpu"), 3) is None
 
 
 def test_weights_are_narrowed_each_by_its_own_width() -> None:
@@ -237,6 +248,19 @@ def test_a_cell_without_a_table_falls_back_on_totals() -> None:
     assert (found.floor_s, found.none_s) == (1.0, None)
     assert Floors(RUN).of(cell(model_sha256="other")) is None
     assert "counted" in Floors(RUN).why_not(cell(model_sha256="other"))
+
+
+@pytest.mark.parametrize("table", [True, False], ids=["node by node", "totals"])
+@pytest.mark.parametrize(("transfer", "limit"), [("host", "PCIe"), ("device", "arithmetic")])
+def test_what_stays_on_the_device_crosses_no_bus(transfer: str, limit: str, *, table: bool) -> None:
+    # Held against a floor with transfers in it, a good engine would look impossibly fast.
+    run: dict[str, Any] = {"peaks": {"gpu": GPU.to_json()}, "graphs": {"abc": TABLE} if table else {}}
+    work = {"flops": 1000, "weight_bytes": 60, "io_bytes": 20, "unknown": {}}
+    asked = cell(device="cuda:0", work=work, options={"precision": "fp32", "transfer": transfer})
+    found = Floors(run).of(asked)
+    assert found is not None
+    assert found.limit == limit
+    assert found.floor_s == pytest.approx(20 / 200 if transfer == "host" else 1000 / 1e9)
 
 
 def test_no_peaks_no_floor_and_the_reason() -> None:

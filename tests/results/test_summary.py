@@ -12,7 +12,7 @@ import pytest
 from made import PHASES_NS, dead, record, spec
 
 from results.record import STATUSES, Record
-from results.summary import CellSummary, signal, summarise, summarise_cell
+from results.summary import CellSummary, signal, summarise, summarise_cell, work
 
 MS = 1_000_000
 TIMES = (
@@ -184,6 +184,21 @@ def test_a_busy_machine_is_not_held_against_the_engine() -> None:
     assert summary.notes == ("the machine was too busy to see whether left and right had a processor each",)
 
 
+@pytest.mark.parametrize("foreign", [0.0, 0.5], ids=["a quiet machine", "a busy machine"])
+def test_threads_that_sleep_while_a_gpu_works_are_no_turns_taken(foreign: float) -> None:
+    # With wait=block neither of them keeps a processor busy, and both sides compute all the same.
+    shared: dict[str, Any] = {"device": "cuda:0", "disturbance": {"foreign": foreign, "steal": 0.0}}
+    summary = one([record("c", n, overlap=0.97, parallelism=0.3, **shared) for n in range(3)], layout="par")
+    assert (summary.status, summary.notes) == ("ok", ())
+    assert summary.p50_ms is not None
+
+
+def test_sides_that_did_not_overlap_are_no_parallel_layout_on_a_gpu_either() -> None:
+    summary = one([record("c", n, overlap=0.1, parallelism=0.3, device="cuda:0") for n in range(3)], layout="par")
+    assert summary.status == "failed"
+    assert "overlapped for 10%" in (summary.reason or "")
+
+
 def test_more_threads_than_allowed_that_took_turns_are_noted() -> None:
     assert one([record("c", threads_used=3)]).notes == ("3 threads took turns on the 2 that were allowed",)
     assert one([record("c", threads_used=2)]).notes == ()
@@ -280,6 +295,34 @@ def test_ranks_are_given_within_a_race_only() -> None:
     ) == {"fast": 1, "slow": 2, "form": 3, "mono": 1, "one thread": 1, "other model": 1}
 
 
+def test_calls_without_transfers_never_race_calls_with_them() -> None:
+    # They do less; beside each other the vendor's way of timing would win every race.
+    device = {"options": {"precision": "fp32", "transfer": "device"}}
+    assert race(
+        {
+            "host": (3.0, {"options": {"precision": "fp32", "transfer": "host"}}),
+            "processor": (4.0, {}),
+            "device": (1.0, device),
+            "device, other layout": (2.0, device | {"layout": "streams"}),
+            "device, mono": (0.5, device | {"layout": "mono"}),
+        }
+    ) == {"host": 1, "processor": 2, "device": 1, "device, other layout": 2, "device, mono": 1}
+
+
+@pytest.mark.parametrize(
+    ("layout", "options", "comprises"),
+    [
+        ("mono", {}, "mono"),
+        ("streams", {"transfer": "host"}, "stereo"),
+        ("mono", {"transfer": "device"}, "mono, device to device"),
+        ("batch2", {"transfer": "device"}, "stereo, device to device"),
+    ],
+)
+def test_what_a_call_comprises_is_in_the_races_name(layout: str, options: dict[str, Any], comprises: str) -> None:
+    assert work(layout, options) == comprises
+    assert one([record("c")], layout=layout, options=options).race == ("net", comprises, 2)
+
+
 def test_a_cell_that_is_not_ok_takes_no_place() -> None:
     specs = {"wrong": spec(), "right": spec(), "away": spec(status="unavailable", reason="x")}
     records = [record("right", number, [2 * MS] * 9) for number in range(3)]
@@ -294,7 +337,7 @@ def test_cells_come_in_the_plans_order() -> None:
 
 
 def test_mono_is_another_signal_than_the_rest() -> None:
-    assert [signal(layout) for layout in ("mono", "seq", "par", "batch2")] == ["mono", "stereo", "stereo", "stereo"]
+    assert [signal(layout) for layout in ("mono", "seq", "par", "batch2", "streams")] == ["mono", *["stereo"] * 4]
 
 
 def test_a_summary_of_a_cell_alone_has_no_rank() -> None:

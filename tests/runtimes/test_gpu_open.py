@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from fake_gpu_engine import LateGpu, engine, feeds, made_during, right, use
 
@@ -90,3 +93,14 @@ def test_a_session_opened_after_another_is_closed_is_set_up_anew(gpu: LateGpu) -
     second = engine()
     assert second.run(feeds(2))[0].tolist() == right(2)
     assert second.attached == 1
+
+
+def test_a_closed_session_is_let_go_of(gpu: LateGpu) -> None:
+    # A thread that still held it would keep its engine, and with it the GPU's memory.
+    session = engine()
+    session.run(feeds(0))
+    gone = weakref.ref(session)
+    session.close()
+    del session
+    gc.collect()
+    assert gone() is None

@@ -6,7 +6,6 @@ thread has not got, a wait that no application makes. Nothing here says how the 
 
 from __future__ import annotations
 
-import importlib
 import sys
 import threading
 from dataclasses import replace
@@ -208,6 +207,21 @@ def test_a_session_gives_back_all_it_took_even_in_mid_call(
     assert (gpu.waiting(), gpu.still_taken(), gpu.contexts) == (0, {}, 0)
 
 
+def test_the_engine_goes_when_nothing_of_it_is_at_work_and_before_its_stream(
+    ort: Any, gpu: LateGpu, request_: Request
+) -> None:
+    class Leaving:
+        def __del__(self) -> None:
+            gpu.calls.append("the engine goes")
+
+    session = load(request_)
+    session.begin(feeds())
+    session._session = Leaving()
+    calls = made_during(gpu, session.close)
+    assert calls[:2] == ["cuStreamSynchronize", "the engine goes"]
+    assert "cuStreamDestroy_v2" in calls[2:]
+
+
 # Nodes that are elsewhere, providers that are not here
 
 
@@ -291,6 +305,14 @@ def test_a_graph_is_captured_once_for_every_thread(ort: Any, gpu: LateGpu, reque
     assert ort._told.captures == [threading.get_ident(), thread.ident]
 
 
+def test_sessions_that_take_turns_in_a_thread_capture_nothing_again(ort: Any, gpu: LateGpu, request_: Request) -> None:
+    sessions: Any = OrtCuda().load(replace(told(request_, cuda_graph=True), sessions=2))
+    for _ in range(3):
+        for session in sessions:
+            session.run(feeds())
+    assert [session._session._runs[threading.get_ident()] for session in sessions] == [CALLS_TO_CAPTURE + 1 + 3] * 2
+
+
 def test_two_threads_never_capture_at_the_same_time(ort: Any, gpu: LateGpu, request_: Request) -> None:
     # What one takes memory for would end the other's capture, once in a hundred runs.
     sessions: Any = OrtCuda().load(replace(told(request_, cuda_graph=True), sessions=2))
@@ -313,77 +335,6 @@ def test_two_threads_never_capture_at_the_same_time(ort: Any, gpu: LateGpu, requ
 def test_without_a_graph_nothing_is_captured(ort: Any, gpu: LateGpu, request_: Request) -> None:
     load(request_).run(feeds())
     assert ort._told.captures == []
-
-
-# Before anything runs
-
-
-def machine(monkeypatch: pytest.MonkeyPatch, gpus: list[str], *folders: Path) -> None:
-    """These GPUs, and of packages those in these folders only, the first found first."""
-    rest = [place for place in sys.path if "-packages" not in place]
-    monkeypatch.setattr(sys, "path", [*map(str, folders), *rest])
-    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
-    monkeypatch.setattr("runtimes.gpu.options.gpu_names", lambda: gpus)
-    importlib.invalidate_caches()
-
-
-def install(folder: Path, *names: str) -> Path:
-    """Distributions that bring the module, as pip would leave them."""
-    (folder / "onnxruntime").mkdir(parents=True)
-    (folder / "onnxruntime" / "__init__.py").touch()
-    for name in names:
-        info = folder / f"{name.replace('-', '_')}-1.31.1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.31.1\n")
-    return folder
-
-
-CPU, GPU = "onnxruntime", "onnxruntime-gpu"
-
-
-def test_with_a_gpu_and_the_right_package_it_can_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    machine(monkeypatch, ["NVIDIA Fake"], install(tmp_path / "a", GPU))
-    probe = OrtCuda().probe()
-    assert (probe.available, probe.version, probe.reason) == (True, "1.31.1", "")
-
-
-def test_a_twin_that_an_import_does_not_find_is_in_nobodys_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    machine(monkeypatch, ["NVIDIA Fake"], install(tmp_path / "a", GPU), install(tmp_path / "b", CPU))
-    assert OrtCuda().probe().available
-
-
-@pytest.mark.parametrize("together", [True, False], ids=["in one folder", "before it"])
-def test_both_packages_are_refused_with_a_way_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, together: bool
-) -> None:
-    # They overwrite each other's files, or the wrong one is imported.
-    folders = [(CPU, GPU)] if together else [(CPU,), (GPU,)]
-    machine(monkeypatch, ["NVIDIA Fake"], *(install(tmp_path / "-".join(names), *names) for names in folders))
-    probe = OrtCuda().probe()
-    assert (probe.available, probe.version) == (False, "1.31.1")
-    how = "share one folder" if together else "are both installed, and an import finds the first"
-    assert probe.reason == f"onnxruntime and onnxruntime-gpu {how}"
-    assert probe.remedy == "pip uninstall onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
-
-
-def test_a_missing_package_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    machine(monkeypatch, ["NVIDIA Fake"], install(tmp_path / "a", CPU))
-    probe = OrtCuda().probe()
-    assert (probe.available, probe.reason) == (False, "onnxruntime-gpu is not installed")
-    assert "rtfloor[gpu]" in probe.remedy
-
-
-@pytest.mark.parametrize("installed", [True, False])
-def test_without_a_gpu_that_comes_first_and_packages_after_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, installed: bool
-) -> None:
-    machine(monkeypatch, [], *([install(tmp_path / "a", GPU)] if installed else []))
-    probe = OrtCuda().probe()
-    missing = "" if installed else "; and onnxruntime-gpu is not installed"
-    assert (probe.available, probe.version) == (False, "1.31.1" if installed else None)
-    assert probe.reason == f"no NVIDIA GPU with a working driver is here{missing}"
-    assert "'nvidia-smi' must list it" in probe.remedy
-    assert ("then pip install" in probe.remedy) is not installed
 
 
 def test_there_is_no_profile_of_single_nodes(request_: Request) -> None:
