@@ -36,7 +36,8 @@ MEMORY_SHARE = 0.8
 # Variables that change what an engine does; they are recorded, so that a strange run explains itself.
 TELLING = (
     *("OMP_", "KMP_", "MKL_", "GOMP_", "OPENBLAS_", "DNNL_", "ONEDNN_"),
-    *("TVM_", "ORT_", "OV_", "TORCH_", "CUDA_", "MALLOC_", "LD_PRELOAD", "PYTHON", "RTFLOOR_"),
+    *("TVM_", "ORT_", "OV_", "TORCH_", "CUDA_", "NVIDIA_", "CUBLAS_", "CUDNN_"),
+    *("MALLOC_", "LD_PRELOAD", "PYTHON", "RTFLOOR_"),
 )
 # What decides whether a resumed run is still the same run.
 SAME = ("version", "model_sha256", "called_sha256", "oracle_origin")
@@ -95,7 +96,8 @@ def start(plan: Plan, profile_name: str, cpus: tuple[int, ...] | None, settings:
             "graphs": _graphs(preparer, ready),
             "peaks": peaks_facts(plan, ready, spawn, watch.say) if settings.floor else {},
             "host": host.host_facts(),
-            "gpus": gpu_facts() if any(registry.on_gpu(cell.runtime) for cell in plan.cells) else [],
+            "gpus": gpu_facts() if _on_gpu(plan) else [],
+            "gpu": _gpu(plan, ready),
             "environment": environment_facts(),
             "warnings": list(preparer.warnings),
             "status": "running",
@@ -131,6 +133,7 @@ def resume(text: str, settings: Settings) -> Ended:
         preparer = Preparer(plan, spawn, watch.say)
         ready = {cell.id: preparer.ready(cell) for cell in plan.cells}
         _check_same(path, run.cells(), cell_specs(plan, ready), ready)
+        _check_gpu(path, facts.get("gpu") or {}, _gpu(plan, ready))
         run.set_fact("status", "running")
         measured = {record.cell for record in run.records()}
         for name, prepared in ready.items():
@@ -140,6 +143,32 @@ def resume(text: str, settings: Settings) -> Ended:
         given = {"timeout_s": settings.timeout_s, "memory_bytes": settings.memory_bytes}
         run.set_fact("limits", facts["limits"] | {key: value for key, value in given.items() if value is not None})
         return _measure(run, plan, profile, preparer, ready, watch)
+
+
+def _on_gpu(plan: Plan) -> bool:
+    return any(registry.on_gpu(cell.runtime) for cell in plan.cells)
+
+
+def _gpu(plan: Plan, ready: Mapping[str, Ready]) -> dict[str, Any]:
+    """The GPU that measures; empty where no cell of a GPU can be measured."""
+    if not any(registry.on_gpu(cell.runtime) and not ready[cell.id].status for cell in plan.cells):
+        return {}
+    from bench.peaks_cuda import gpu_identity
+
+    return gpu_identity(spawn)
+
+
+def _check_gpu(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run on another GPU, or under another driver."""
+    if not before or not now or before == now:
+        return
+    told = [f"{gpu.get('name')}, CUDA {gpu.get('cuda_driver')}" for gpu in (before, now)]
+    if told[0] == told[1]:
+        told[1] = f"another {now.get('name')}"
+    raise UserError(
+        f"run {path} was begun on another GPU or driver ({told[0]}; here {told[1]}); times of two cannot be mixed, so "
+        "start a new run, or name that GPU with CUDA_VISIBLE_DEVICES"
+    )
 
 
 def environment_facts() -> dict[str, Any]:

@@ -134,7 +134,8 @@ def note_nodes(
     for cell in _leaders(run, plan):
         if clock() - begin >= budget_s:
             return
-        if cell.id in known or cell.runtime == PRETENDS:
+        # The kernels of a GPU run after the nodes that start them are over; its calls were looked into already.
+        if cell.id in known or cell.runtime == PRETENDS or registry.on_gpu(cell.runtime):
             continue
         say(f"looking into {cell.id}")
         known[cell.id] = node_times(preparer, cell, ready[cell.id], spawn, limits)

@@ -14,7 +14,6 @@ from models.facts import zoo
 from reports.floor import Bar, FloorView, Line, as_lines, best_cells, measured_bar
 from results import published
 from results.floor import PRECISIONS, Graph, launch, lines
-from results.summary import signal as signal_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -191,7 +190,8 @@ def _rows(found: Lines, peaks: Peaks) -> list[Line]:
 
 
 def _same(cell: CellSummary, model: str, signal: str) -> bool:
-    return cell.status == "ok" and cell.spec["model"] == model and signal_of(cell.spec["layout"]) == signal
+    # What stays on a device stands over other lines.
+    return cell.status == "ok" and cell.race[:2] == (model, signal)
 
 
 def _counted(card: Card, graph: Graph) -> list[str]:

@@ -53,6 +53,7 @@ def document_of(
         "limits": facts.get("limits"),
         "rtfloor": facts.get("rtfloor"),
         "host": facts.get("host"),
+        "gpu": facts.get("gpu", {}),
         "gpus": facts.get("gpus", []),
         "environment": facts.get("environment"),
         "noise": asdict(noise(records)),

@@ -59,15 +59,19 @@ def sentences(cells: Sequence[CellSummary]) -> Iterator[str]:
     found = duels(cells)
     if not found:
         return
-    ahead = sum(duel.ratio < 1 for duel in found)
     lows, highs = min(duel.ratio for duel in found), max(duel.ratio for duel in found)
-    clear = sum(_clear(duel) for duel in found)
-    how_sure = f"beyond doubt in {clear} of them" if clear else "though none of these is beyond doubt yet"
+    pairs = "1 pair that differs" if len(found) == 1 else f"{len(found)} pairs that differ"
     yield (
-        f"on the GPU one call for both signals takes {lows:.2f} to {highs:.2f} × the time of two side by side: it is "
-        f"faster in {ahead} of {len(found)} pairs that differ in nothing else, {how_sure}"
+        f"on the GPU one call for both signals takes {lows:.2f} to {highs:.2f} × the time of two side by side, in "
+        f"{pairs} in nothing else: "
+        f"{_told(found, 'faster', -1)}, {_told(found, 'slower', 1)}"
     )
 
 
-def _clear(duel: Duel) -> bool:
-    return duel.interval is not None and not duel.interval.low <= 1 <= duel.interval.high
+def _told(found: Sequence[Duel], word: str, sign: int) -> str:
+    """How many pairs went one way, and how many of these leave no doubt."""
+    gone = [duel for duel in found if (duel.ratio - 1) * sign > 0]
+    clear = sum(duel.interval is not None and not duel.interval.low <= 1 <= duel.interval.high for duel in gone)
+    if not gone:
+        return f"{word} in none"
+    return f"{word} in {len(gone)} ({clear} beyond doubt)"

@@ -72,7 +72,10 @@ def sentence(cell: CellSummary) -> str:
         return ""
     found = call.counted
     share = found.busy_ms / cell.p50_ms
-    text = f"the GPU is at work for {words.milliseconds(found.busy_ms)} of it ({share:.0%}): {_kernels(found)}"
+    busy = words.milliseconds(found.busy_ms)
+    # Other calls were counted than were timed, and recording them takes time.
+    how_long = f"for {busy} of it ({share:.0%})" if share < 1 else f"all the time ({busy} in calls that were recorded)"
+    text = f"the GPU is at work {how_long}: {_kernels(found)}"
     if found.dropped:
         text += f"; {found.dropped} records were lost, so it is more"
     return text

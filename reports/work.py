@@ -15,6 +15,7 @@ from rich.text import Text
 
 from reports import words
 from results.intervals import log_ratio_interval
+from results.summary import on_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +56,9 @@ def work_rows(cells: Sequence[CellSummary]) -> list[WorkRow]:
     best: dict[tuple[str, str], CellSummary] = {}
     for cell in cells:
         if cell.status != "ok" or cell.p50_ms is None or not cell.audio_s or not cell.spec.get("parameters"):
+            continue
+        if on_device(cell.spec.get("options", {})):
+            # Its calls do less than those of a model that is measured from host to host.
             continue
         key = (str(cell.spec["runtime"]), str(cell.spec["model"]))
         if key not in best or _per_second(cell) < _per_second(best[key]):

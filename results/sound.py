@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Facts of a run that are tables. One that is null is one that is not known.
-TABLES = ("host", "environment", "profile", "plan", "peaks", "node_times")
+TABLES = ("host", "environment", "profile", "plan", "peaks", "node_times", "gpu")
 _TEXTS = ("model", "form", "runtime", "layout")
 _NUMBERS = ("threads_used", "parallelism", "overlap", "rss_peak_bytes")
 _PHASES = ("start", "import", "load", "first_call")
@@ -36,6 +36,9 @@ def facts_of_run(rows: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
             del found[key]
         elif key in found:
             _table(found[key], f"the fact {key!r}")
+    gpus = found.get("gpus")
+    if gpus is not None and not (isinstance(gpus, list) and all(isinstance(gpu, dict) for gpu in gpus)):
+        raise ValueError(f"the fact 'gpus' is {_shown(gpus)}, which is no list of tables")
     for key in ("packages", "variables"):
         said = found.get("environment", {}).get(key)
         if said is not None:
@@ -95,7 +98,7 @@ def _process_facts(text: Any, where: str) -> dict[str, Any]:
     for key in _NUMBERS:
         if facts.get(key) is not None and not _finite(facts[key]):
             raise ValueError(f"{where} {_lacks(facts, key, 'a number')}")
-    for key in ("error", "phases_ns", "disturbance", "quality", "look", "gpu"):
+    for key in ("error", "phases_ns", "disturbance", "quality", "look", "gpu", "engine_facts"):
         if facts.get(key):
             _table(facts[key], f"{key!r} in {where}")
     # An engine may well answer with infinities; how wrong it is must only be a number.
@@ -109,11 +112,25 @@ def _process_facts(text: Any, where: str) -> dict[str, Any]:
             gpu_call(facts["look"])
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
+    if facts.get("gpu"):
+        _watched(facts["gpu"], f"'gpu' in {where}")
     if facts.get("phases_ns"):
         for key in _PHASES:
             if not _finite(facts["phases_ns"].get(key)):
                 raise ValueError(f"'phases_ns' in {where} {_lacks(facts['phases_ns'], key, 'a time')}")
     return facts
+
+
+def _watched(seen: Mapping[str, Any], where: str) -> None:
+    """What was seen of a GPU: reasons, and the lowest and highest of each figure."""
+    for key, value in seen.items():
+        whole = isinstance(value, list)
+        if key == "clocks_held_back_by":
+            wanted, sound = "a list of reasons", whole and all(isinstance(reason, str) for reason in value)
+        else:
+            wanted, sound = "a lowest and a highest figure", whole and len(value) == 2 and all(map(_finite, value))
+        if not sound:
+            raise ValueError(f"{where} {_lacks(seen, key, wanted)}")
 
 
 def _samples(blob: Any, where: str) -> NDArray[np.int64]:

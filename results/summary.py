@@ -222,6 +222,12 @@ def _notes(spec: Mapping[str, Any], records: Sequence[Record]) -> Iterable[str]:
     used, budget = _numbers(records, "threads_used"), spec["threads"]
     if used and statistics.median_high(used) > budget:
         yield f"{statistics.median_high(used):.0f} threads took turns on the {budget} that were allowed"
+    details = known[-1].get("engine_facts") or {}
+    if elsewhere := details.get("elsewhere"):
+        yield str(elsewhere)
+    nodes = details.get("nodes")
+    if isinstance(nodes, dict) and nodes:
+        yield f"nodes by provider: {', '.join(f'{name} {count}' for name, count in nodes.items())}"
     if reasons := held_back([record.facts["gpu"] for record in records if record.facts.get("gpu")]):
         yield f"the GPU's clocks were held back: {', '.join(reasons)}"
     deaths = sum(1 for record in records if record.facts.get("exit", 0) != 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from runtimes.base import Facts, Runtime
 from runtimes.errors import EngineError, UnavailableError, UnsupportedError, engine_error
 from runtimes.gpu.libraries import load_library
-from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, probe_gpu
+from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, check_tf32, probe_gpu
 from runtimes.gpu.session import GpuSession, open_gpu, precision_ran, zeros
 from runtimes.installed import Probe, owners_of
 from runtimes.options import Option
@@ -35,6 +35,10 @@ LIBRARIES = (
     "libcudart.so.13",
     "libcudnn.so.9",
 )
+# From what it says where a node would run on the CPU although that is forbidden.
+CPU_FALLBACK = "CPU EP"
+# The id that makes a run of a session with graphs one without.
+NO_GRAPH = "-1"
 _CAPTURING = threading.Lock()
 # The first call chooses kernels, the second is captured, the third is the first that a graph answers.
 CALLS_TO_CAPTURE = 3
@@ -101,6 +105,7 @@ class OrtCuda(OrtCpu):
 
     def load(self, request: Request) -> list[Session]:
         """One session of the engine, one stream and one set of memory for every session of ours."""
+        check_tf32(str(request.options["precision"]), self.title)
         return [self._session(request) for _ in range(request.sessions)]
 
     def profile(
@@ -165,9 +170,11 @@ class OrtCuda(OrtCpu):
                 raise UnavailableError(
                     f"onnxruntime has no {self.provider}; install onnxruntime-gpu without onnxruntime beside it"
                 ) from error
-            elsewhere = str(engine_error("some nodes are not on the GPU", error))
+            if CPU_FALLBACK not in str(error):
+                raise
+            elsewhere = "some nodes have no kernel for the GPU and run on the CPU, with copies on either side"
             if request.options["cuda_graph"]:
-                raise UnsupportedError(f"a CUDA graph needs every node on the GPU: {elsewhere}") from error
+                raise UnsupportedError(f"onnxruntime: a CUDA graph needs every node on the GPU; {elsewhere}") from error
             session = ort.InferenceSession(str(request.model), self._settings(request), providers, enable_fallback=0)
         if session.get_providers()[0] != self.provider:
             raise UnavailableError(
@@ -248,12 +255,23 @@ class OrtGpuSession(GpuSession):
 
 
 def _sized(request: Request, session: Any) -> Request:
-    """The request with every output's shape; one that the graph does not state is found by a call."""
-    stated = [output.shape for output in session.get_outputs()]
-    if all(tensor.shape or not shape for tensor, shape in zip(request.outputs, stated, strict=True)):
-        return request
-    answers = session.run([tensor.name for tensor in request.outputs], zeros(request))
-    outputs = (replace(tensor, shape=answer.shape) for tensor, answer in zip(request.outputs, answers, strict=True))
+    """The request with every output's shape; one that nobody states is found by a call."""
+    import onnxruntime as ort
+
+    stated = {output.name: output.shape for output in session.get_outputs()}
+    outputs = []
+    for tensor in request.outputs:
+        shape = stated[tensor.name]
+        if tensor.shape or not shape:
+            outputs.append(tensor)
+        elif all(isinstance(size, int) for size in shape):
+            outputs.append(replace(tensor, shape=tuple(shape)))
+        else:
+            # Not as a graph, which would be captured with memory that is not ours.
+            options = ort.RunOptions()
+            options.add_run_config_entry("gpu_graph_id", NO_GRAPH)
+            [answer] = session.run([tensor.name], zeros(request), options)
+            outputs.append(replace(tensor, shape=answer.shape))
     return replace(request, outputs=tuple(outputs))
 
 

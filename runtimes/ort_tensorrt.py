@@ -99,18 +99,9 @@ class OrtTensorRt(OrtCuda):
             gpu.__exit__(None, None, None)
         if (folder / COMPLETE).is_file():
             return {"cached": True, "artefact": folder.name, "artefact_bytes": _size(folder)}
-        # Whatever is there was left by a build that did not end.
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for session in super().load(replace(request, sessions=1)):
+        for session in self.load(replace(request, sessions=1)):
             session.close()
-        (folder / COMPLETE).touch()
         return {"artefact": folder.name, "artefact_bytes": _size(folder)}
-
-    def load(self, request: Request) -> list[Session]:
-        """With the engines that were built ahead, or are built now."""
-        self.build(request)
-        return super().load(request)
 
     def provider_settings(self, options: Mapping[str, Value], stream: int) -> list[Any]:
         """TensorRT's settings, then those of CUDA for what TensorRT leaves.
@@ -127,7 +118,6 @@ class OrtTensorRt(OrtCuda):
         asked = str(options["precision"])
         given |= {name: asked == half for half, name in HALVES.items()}
         given |= {
-            "has_user_compute_stream": True,
             "trt_cuda_graph_enable": bool(options["cuda_graph"]),
             "trt_engine_cache_enable": True,
             "trt_engine_cache_path": options[ENGINES],
@@ -135,7 +125,8 @@ class OrtTensorRt(OrtCuda):
             "trt_timing_cache_path": options[TIMINGS],
             "user_compute_stream": stream,
         }
-        settings = {name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in given.items()}
+        # Unlike the CUDA provider's, its switches are True and False to the letter; a stream implies that there is one.
+        settings = {name: str(value) for name, value in given.items()}
         return [(self.provider, settings), (OrtCuda.provider, cuda)]
 
     def _packages(self) -> Probe:
@@ -155,8 +146,15 @@ class OrtTensorRt(OrtCuda):
             raise UnsupportedError("onnxruntime: trt_layer_norm_fp32_fallback goes with precision=fp16")
         timings = request.cache / f"timings-{key_digest(_here(gpu))}"
         timings.mkdir(exist_ok=True)
-        places = {ENGINES: str(self._engines(request, gpu)), TIMINGS: str(timings)}
-        return super()._loaded(replace(request, options={**request.options, **places}), gpu)
+        folder = self._engines(request, gpu)
+        if not (folder / COMPLETE).is_file():
+            # Whatever is there was left by a build that did not end.
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        places = {ENGINES: str(folder), TIMINGS: str(timings)}
+        session = super()._loaded(replace(request, options={**request.options, **places}), gpu)
+        (folder / COMPLETE).touch()
+        return session
 
     def _session_kind(self) -> type[OrtGpuSession]:
         return OrtTensorRtSession

@@ -16,7 +16,7 @@ from runtimes.base import Facts, Runtime
 from runtimes.errors import EngineError, UnavailableError, UnsupportedError
 from runtimes.gpu.driver import CudaError
 from runtimes.gpu.graph import Graph
-from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, probe_gpu
+from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, check_tf32, probe_gpu
 from runtimes.gpu.session import GpuSession, open_gpu, precision_ran, zeros
 from runtimes.installed import Probe
 from runtimes.tensorrt_build import OPTIONS, compile_engine, failure, is_typed, make_log, shaping
@@ -73,19 +73,28 @@ class TensorRt(Runtime):
             facts = {"artefact": artefact.name, **here}
             if intact(artefact):
                 return {"cached": True, **facts, "artefact_bytes": artefact.stat().st_size}
-            engine, more = compile_engine(request, here, self._log)
-            keep(artefact, engine)
+            more = self._compile(request, here, artefact)
         return {**facts, "artefact_bytes": artefact.stat().st_size, **more}
+
+    def _compile(self, request: Request, here: dict[str, Any], artefact: Path) -> dict[str, Any]:
+        engine, more = compile_engine(request, here, self._log)
+        keep(artefact, engine)
+        return more
 
     def load(self, request: Request) -> list[Session]:
         """Read the engine once; every session gets a context of its own."""
-        artefact = request.cache / str(self.build(request)["artefact"])
+        check_tf32(str(request.options["precision"]), self.title)
         sessions: list[Session] = []
         engine: trt.ICudaEngine | None = None
         for _ in range(request.sessions):
             gpu = open_gpu(str(request.options["wait"]))
             try:
                 if engine is None:
+                    # On the GPU that the first session needs anyway: a context more would count as loading.
+                    here = self._here(gpu)
+                    artefact = self._artefact(request, here)
+                    if not intact(artefact):
+                        self._compile(request, here, artefact)
                     engine = self._engine(artefact)
                 sessions.append(TensorRtSession(engine, request, gpu, self._log, artefact.name))
             except EngineError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runtimes.base import Facts, Runtime
 from runtimes.errors import EngineError, UnavailableError, UnsupportedError, engine_error
-from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, probe_gpu
+from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, check_tf32, probe_gpu
 from runtimes.gpu.session import GpuSession, open_gpu, precision_ran, zeros
 from runtimes.installed import probe_distributions
 from runtimes.options import Option
@@ -91,6 +91,7 @@ class TorchCuda(Runtime):
         import torch
 
         given = request.options
+        check_tf32(str(given["precision"]), self.title)
         if given["autocast"] and given["precision"] not in HALVES:
             raise UnsupportedError("torch: autocast goes with precision=fp16 or bf16")
         reduced = given["precision"] == "tf32"
@@ -145,7 +146,8 @@ class TorchGpuSession(GpuSession):
                     self._answers = self._call()
                 # Capturing leaves another stream current.
                 self.attach()
-        self._fixed = [answer.data_ptr() for answer in self._answers] if self._graph is not None else None
+        if self._graph is not None:
+            self.move_outputs([answer.data_ptr() for answer in self._answers])
 
     def attach(self) -> None:
         """PyTorch has a current stream in every thread."""
@@ -153,12 +155,11 @@ class TorchGpuSession(GpuSession):
 
         torch.cuda.set_stream(self._stream)
 
-    def enqueue(self) -> Sequence[int]:
+    def enqueue(self) -> Sequence[int] | None:
         """Replay, or call."""
         if self._graph is not None:
             self._graph.replay()
-            assert self._fixed is not None
-            return self._fixed
+            return None
         import torch
 
         with torch.inference_mode():

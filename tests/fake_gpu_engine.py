@@ -52,6 +52,7 @@ class LateGpu(FakeGpu):
         self.queues: dict[int, list[Callable[[], None]]] = {}
         self.marked: dict[int, int] = {}
         self.flags: list[int] = []
+        self.capture_modes: list[tuple[int, int]] = []
         self.threads = threading.local()
 
     def __getattribute__(self, name: str) -> Any:
@@ -77,6 +78,10 @@ class LateGpu(FakeGpu):
     def cuCtxSetCurrent(self, context: Any) -> None:
         super().cuCtxSetCurrent(context)
         self.threads.context = context.value
+
+    def cuThreadExchangeStreamCaptureMode(self, mode: Any) -> None:
+        self.capture_modes.append((threading.get_ident(), mode._obj.value))
+        super().cuThreadExchangeStreamCaptureMode(mode)
 
     def cuDevicePrimaryCtxSetFlags_v2(self, device: Any, flags: Any) -> int:
         self.flags.append(flags.value)

@@ -56,6 +56,9 @@ class FakeGpu(FakeCuda):
     def cuDevicePrimaryCtxSetFlags_v2(self, device: Any, flags: Any) -> int:
         return 0
 
+    def cuThreadExchangeStreamCaptureMode(self, mode: Any) -> None:
+        mode._obj.value = 0
+
     def cuDevicePrimaryCtxRetain(self, context: Any, device: Any) -> None:
         context._obj.value = 7
         self.contexts += 1

@@ -90,23 +90,26 @@ def make(gpu: FakeGpu) -> Any:
     Its ``_told`` says what happened: ``sessions`` (settings and providers of each), ``captures`` (the thread of each),
     ``clashes`` (what another thread did while one captured), ``waits`` (of its own after a run), ``preloaded``. It
     takes orders: ``available`` (whether this build has the provider), ``loads`` (whether its library loads), ``lacks``
-    (operators without a kernel for the GPU), ``capture_s`` (how long capturing takes), ``fails`` (what a run raises).
+    (operators without a kernel for the GPU), ``capture_s`` (how long capturing takes), ``refuses`` and ``fails`` (what
+    loading and a run raise), ``open_sizes`` (whether it could not infer the sizes of outputs).
     """
     ort: Any = ModuleType("onnxruntime")
     told = ort._told = SimpleNamespace(
         sessions=[], captures=[], clashes=[], waits=0, preloaded=0, available=True, loads=True, lacks=set(),
-        capture_s=0.0, fails=None, capturing=None,
+        capture_s=0.0, refuses=None, fails=None, open_sizes=False, capturing=None,
     )  # fmt: skip
 
     class InferenceSession:
         def __init__(
             self, path: str, sess_options: SessionOptions, providers: list[Any], *, enable_fallback: int = 1
         ) -> None:
+            told.sessions.append(SimpleNamespace(options=sess_options, providers=providers, fallback=enable_fallback))
+            if told.refuses is not None:
+                raise told.refuses
             self._model = onnx.load(path)
             self._settings = dict(providers[0][1])
             self._runs: dict[int, int] = {}
             names = [CUDA, CPU] if told.available and told.loads else [CPU]
-            told.sessions.append(SimpleNamespace(options=sess_options, providers=providers, fallback=enable_fallback))
             lacking = {node.op_type for node in self._model.graph.node} & (told.lacks if CUDA in names else {"Conv"})
             if lacking and sess_options._entries.get(NO_FALLBACK) == "1":
                 if not enable_fallback:
@@ -122,18 +125,16 @@ def make(gpu: FakeGpu) -> Any:
             return self._names
 
         def get_outputs(self) -> list[Any]:
+            # Where the file states no shape, it is inferred while loading.
+            outputs = onnx.shape_inference.infer_shapes(self._model).graph.output
+            shapes = [[size.dim_value for size in output.type.tensor_type.shape.dim] for output in outputs]
             return [
-                SimpleNamespace(
-                    name=value.name, shape=[size.dim_value for size in value.type.tensor_type.shape.dim] or self._rank()
-                )
-                for value in self._model.graph.output
+                SimpleNamespace(name=output.name, shape=["unknown"] * len(shape) if told.open_sizes else shape)
+                for output, shape in zip(outputs, shapes, strict=True)
             ]
 
-        def _rank(self) -> list[Any]:
-            # Where the file states no shape, it is inferred while loading.
-            return ["unknown"] * 3
-
-        def run(self, names: list[str], feeds: dict[str, Any]) -> list[Any]:
+        def run(self, names: list[str], feeds: dict[str, Any], options: RunOptions) -> list[Any]:
+            self._begun(options)
             return list(self._evaluator.run(names, feeds))
 
         def io_binding(self) -> IOBinding:
@@ -142,9 +143,18 @@ def make(gpu: FakeGpu) -> Any:
         def run_with_iobinding(self, binding: IOBinding, options: RunOptions) -> None:
             if told.fails is not None:
                 raise told.fails
+            self._begun(options)
+            gpu.submit(int(self._settings["user_compute_stream"]), self._work(binding))
+            if options._entries.get("disable_synchronize_execution_providers") != "1":
+                told.waits += 1
+
+        def _begun(self, options: RunOptions) -> None:
+            """Count a run, and capture where its turn has come."""
             thread = threading.get_ident()
+            if self._settings["enable_cuda_graph"] != "1" or options._entries.get("gpu_graph_id") == "-1":
+                return
             self._runs[thread] = number = self._runs.get(thread, 0) + 1
-            if self._settings["enable_cuda_graph"] == "1" and number <= CAPTURED_RUN:
+            if number <= CAPTURED_RUN:
                 # Taking memory for a graph, and capturing it, bear no other thread that does the same.
                 if told.capturing not in (None, thread):
                     told.clashes.append((told.capturing, thread))
@@ -153,9 +163,6 @@ def make(gpu: FakeGpu) -> Any:
                 if number == CAPTURED_RUN:
                     told.captures.append(thread)
                     told.capturing = None
-            gpu.submit(int(self._settings["user_compute_stream"]), self._work(binding))
-            if options._entries.get("disable_synchronize_execution_providers") != "1":
-                told.waits += 1
 
         def _work(self, binding: IOBinding) -> Callable[[], None]:
             def work() -> None:

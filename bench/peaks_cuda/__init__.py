@@ -10,6 +10,6 @@ but the driver. Who starts here:
 * :mod:`runtimes.gpu` calls the driver.
 """
 
-from bench.peaks_cuda.collect import gpu_peaks
+from bench.peaks_cuda.collect import gpu_identity, gpu_peaks
 
-__all__ = ["gpu_peaks"]
+__all__ = ["gpu_identity", "gpu_peaks"]

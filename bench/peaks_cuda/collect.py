@@ -84,6 +84,22 @@ def gpu_peaks(
     return merged
 
 
+def gpu_identity(spawn: Spawn) -> dict[str, Any]:
+    """Which GPU this process and its workers compute on: ``name``, ``identity`` (a hash) and ``cuda_driver``.
+
+    Args:
+        spawn: starts a worker process: the driver is not started in this one.
+
+    Returns:
+        Empty where there is none that could be asked.
+    """
+    outcome = spawn(_request(0, ()), {}, FACTS_TIMEOUT_S)
+    facts = outcome.body.get("facts") if outcome.status == "ok" else None
+    if not facts:
+        return {}
+    return {"name": facts["name"], "identity": facts["identity"], "cuda_driver": _cuda(facts)}
+
+
 @dataclass
 class _Gathered:
     """What workers answered so far."""
@@ -179,7 +195,7 @@ def _peaks(facts: dict[str, Any], gathered: _Gathered) -> Peaks:
         facts={
             "identity": facts["identity"],
             "compute_capability": f"{capability // 10}.{capability % 10}",
-            "cuda_driver": f"{facts['driver'] // 1000}.{facts['driver'] % 1000 // 10}",
+            "cuda_driver": _cuda(facts),
             "memory_bytes": facts["memory_bytes"],
             **values,
             **({LOWEST: min(clocks)} if clocks else {}),
@@ -188,6 +204,11 @@ def _peaks(facts: dict[str, Any], gathered: _Gathered) -> Peaks:
             "seconds": round(gathered.seconds, 1),
         },
     )
+
+
+def _cuda(facts: dict[str, Any]) -> str:
+    """The CUDA version of the driver, such as 13.2."""
+    return f"{facts['driver'] // 1000}.{facts['driver'] % 1000 // 10}"
 
 
 def _kept(place: Path, notes: list[str]) -> Peaks | None:

@@ -42,7 +42,7 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     adapter = registry.get(request["runtime"])
     cards = (Card.from_json(request["cards"][0]), Card.from_json(request["cards"][1]))
     engine = engine_request(request, cards[1])
-    if type(adapter).profile is Runtime.profile:
+    if type(adapter).profile is Runtime.profile or adapter.device == "gpu":
         adapter.profile(engine, [], 0, time.perf_counter_ns)  # says why not, before anything is loaded
     adapter.start()
     plain_ns, feeds = _plain(adapter, engine, cards, request)

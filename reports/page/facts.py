@@ -74,7 +74,10 @@ def facts_section(source: Source) -> Section:
 
 def _gpus(source: Source) -> list[Html]:
     """The GPUs, and what was seen of the one that measured."""
-    known = [gpu.described(found) for found in source.facts.get("gpus") or () if isinstance(found, dict)]
+    known = [gpu.described(found) for found in source.facts.get("gpus") or ()]
+    used = source.facts.get("gpu") or {}
+    if used:
+        known.insert(0, f"measured on: {used.get('name')} ({used.get('identity')}), CUDA {used.get('cuda_driver')}")
     seen = gpu.watched(source.records)
     if not known and not seen:
         return []

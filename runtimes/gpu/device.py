@@ -33,6 +33,8 @@ _REGISTERS, _LOCAL_BYTES = 4, 3
 _SHARED_SHARE, _ALL_PERCENT = 9, 100
 _NON_BLOCKING = 1
 _CONTEXT_IN_USE = 708
+# CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+_THREAD_LOCAL = 1
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,14 @@ class Gpu:
         except CudaError as error:
             if error.code != _CONTEXT_IN_USE:  # an older driver, and somebody was first
                 raise NoGpuError(f"the GPU cannot be used: {error}") from None
+
+    def mind_own_captures(self) -> None:
+        """Let the current thread do what cannot be captured while another one captures, and the reverse.
+
+        Captures of engines often begin in a mode that forbids it to every thread of the process.
+        """
+        mode = ctypes.c_int(_THREAD_LOCAL)
+        self.driver.call("cuThreadExchangeStreamCaptureMode", ctypes.byref(mode))
 
     def make_current(self) -> None:
         """Let calls of the current thread go to this GPU's context."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from runtimes.errors import UnsupportedError
 from runtimes.gpu.nvml import gpu_names
 from runtimes.gpu.session import WAITS
 from runtimes.installed import Probe
@@ -21,6 +23,16 @@ TRANSFER = Option(
 )
 WAIT = Option("wait", "spin", "how a thread waits for the GPU: busy, giving way to others, or asleep", tuple(WAITS))
 GRAPH = Option("cuda_graph", False, "capture the work of a call once and start it as one CUDA graph")
+
+
+def check_tf32(precision: str, title: str) -> None:
+    """Refuse to compute in TF32 under a variable that switches it off in all of NVIDIA's libraries without a word.
+
+    Raises:
+        UnsupportedError: it is set so.
+    """
+    if precision == "tf32" and os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        raise UnsupportedError(f"{title}: NVIDIA_TF32_OVERRIDE=0 forbids TF32; unset it, or ask for precision=fp32")
 
 
 def probe_gpu(packages: Callable[[], Probe]) -> Probe:

@@ -92,13 +92,18 @@ class GpuSession(DeviceSession):
         """Put one call on the stream, reading :attr:`inputs`, and return without waiting.
 
         Returns:
-            Where on the device the outputs will be; None where that is :attr:`outputs`, always.
+            Where on the device the outputs will be; None where that is :attr:`outputs`, or what :meth:`move_outputs`
+            said.
         """
 
     def move_inputs(self, addresses: Sequence[int]) -> None:
         """Let inputs be copied to memory of the engine's own instead of :attr:`inputs`."""
         pairs = zip(addresses, self.inputs, strict=True)
         self._up = [self._copy(address, buffer, up=True) for address, buffer in pairs]
+
+    def move_outputs(self, addresses: Sequence[int]) -> None:
+        """Let outputs be copied from memory of the engine's own, always the same, instead of :attr:`outputs`."""
+        self._down = self._copies_down(addresses)
 
     def attach(self) -> None:
         """Make this session's stream the engine's current one in this thread; for engines that have such a thing."""
@@ -176,9 +181,11 @@ class GpuSession(DeviceSession):
 
     def _places(self, addresses: Sequence[int] | None) -> list[tuple[Any, ...]]:
         """Arguments of the copies to the host."""
-        if addresses is None:
-            return self._down
-        return [self._copy(address, buffer, up=False) for address, buffer in zip(addresses, self.outputs, strict=True)]
+        return self._down if addresses is None else self._copies_down(addresses)
+
+    def _copies_down(self, addresses: Sequence[int]) -> list[tuple[Any, ...]]:
+        pairs = zip(addresses, self.outputs, strict=True)
+        return [self._copy(address, buffer, up=False) for address, buffer in pairs]
 
     def _own_thread(self) -> None:
         """Set this thread up for this session, unless it is."""
@@ -186,6 +193,7 @@ class GpuSession(DeviceSession):
             return
         try:
             self.gpu.make_current()
+            self.gpu.mind_own_captures()
             self.attach()
         except EngineError:
             raise

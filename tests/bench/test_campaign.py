@@ -73,6 +73,29 @@ def test_nothing_right_is_exit_code_1_and_nothing_available_4(cli: Cli) -> None:
         assert "unavailable: ort-cuda" in skipped.stdout
 
 
+def test_a_layout_that_cannot_be_had_is_a_row_with_its_reason_beside_those_that_can(tmp_path: Path, cli: Cli) -> None:
+    path = third_party(
+        tmp_path / "pretends",
+        "pretends",
+        "from runtimes.fake import Fake\n"
+        "from runtimes.gpu.options import TRANSFER\n"
+        "class Pretends(Fake):\n"
+        "    name, device = 'pretends', 'gpu'\n"
+        "    options = (*Fake.options, TRANSFER)\n",
+    )
+    layouts = ("--layout", "seq", "--layout", "streams", "--option", "transfer=device")
+    result = cli(*FAKE, "--runtime", "pretends", *layouts, "--json", env=path)
+    assert result.returncode == 0, result.stderr
+    found = {(cell["runtime"], cell["layout"]): (cell["status"], cell["reason"]) for cell in cells(result).values()}
+    no_device = "is for engines that compute on a device with memory of its own, such as a GPU"
+    assert found["fake", "seq"] == ("ok", None)
+    assert found["fake", "streams"] == ("unavailable", f"streams {no_device}")
+    status, reason = found["pretends", "seq"]
+    assert (status, "left and right cannot both lie there; measure mono" in reason) == ("unavailable", True)
+    # That it is no such engine shows only when it is loaded.
+    assert found["pretends", "streams"] == ("failed", f"transfer=device {no_device}")
+
+
 def test_killed_in_mid_run_and_resumed_nothing_is_lost_or_measured_twice(tmp_path: Path, cli: Cli) -> None:
     options = [word for us in (150, 160, 170, 180) for word in ("--option", f"latency_us={us}")]
     parent = start(tmp_path, *FAKE, *options)

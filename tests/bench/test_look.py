@@ -30,18 +30,22 @@ from runtimes.gpu.graph import Graph
 from runtimes.gpu.session import open_gpu
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from runtimes.base import Request
 
 STEP_NS = STEP_S * 1e9
+# Made by the test at hand, and closed after it.
+LAYOUTS: list[Layout] = []
 EVENTS = {"cuEventRecord", "cuEventSynchronize", "cuEventElapsedTime"}
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> LateGpu:
-    return use(monkeypatch, LateGpu())
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[LateGpu]:
+    yield use(monkeypatch, LateGpu())
+    while LAYOUTS:
+        LAYOUTS.pop().close()
 
 
 class Tally:
@@ -100,8 +104,8 @@ def card() -> Card:
 def layout(name: str, sessions: Sequence[Session], *, resident: bool = False) -> Layout:
     inputs = [[feeds(100 * side + turn) for turn in range(3)] for side in range(2)]
     kind: Any = Resident if resident else make_layout
-    made: Layout = kind(name, (card(), card()), inputs, list(sessions))
-    return made
+    LAYOUTS.append(kind(name, (card(), card()), inputs, list(sessions)))
+    return LAYOUTS[-1]
 
 
 class Longer(Engine):

@@ -114,7 +114,7 @@ def test_each_channel_is_answered_with_its_own_inputs_in_turn(gpu: LateGpu, name
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_what_is_timed_holds_the_work_and_the_wait_and_no_transfer(gpu: LateGpu, name: str) -> None:
-    # The row says: device to device. Nor may a thread be set up for its session in there, where that can be helped.
+    # The row says: device to device.
     with resident(name) as made:
         answer(made, 0)
         for number in (1, 2):
@@ -123,15 +123,9 @@ def test_what_is_timed_holds_the_work_and_the_wait_and_no_transfer(gpu: LateGpu,
             calls = made_during(gpu, made.call, fed)
             assert gpu.waiting() == 0, "the call was over before its work was"
             assert not COPIES & set(calls)
-            assert (
-                sorted(calls)
-                == {
-                    "mono": [WAIT],
-                    "batch2": [WAIT],
-                    "par": [WAIT, WAIT],
-                    "streams": ["cuCtxSetCurrent", WAIT, WAIT],
-                }[name]
-            )
+            assert calls.count(WAIT) == (2 if name in TWO_SESSIONS else 1)
+            # One thread for two sessions is set up for the other one in between, and nobody else is.
+            assert ([call for call in calls if call != WAIT] != []) is (name == "streams")
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -192,6 +186,7 @@ def test_answers_are_checked_before_and_after_timing_as_those_of_any_layout(
 
 
 def test_par_launches_left_and_right_from_threads_of_their_own(gpu: LateGpu) -> None:
+    before = set(threading.enumerate())
     with resident("par") as made:
         answer(made, 0)
         left, right = (session.threads for session in made._sessions)  # type: ignore[attr-defined]
@@ -199,7 +194,7 @@ def test_par_launches_left_and_right_from_threads_of_their_own(gpu: LateGpu) -> 
         assert made.inner.shorter_ns > 0
         assert threading.get_ident() in left
         assert {thread.ident for thread in threading.enumerate() if thread.name == "right"} & set(right)
-    assert "right" not in {thread.name for thread in threading.enumerate()}
+    assert set(threading.enumerate()) <= before
 
 
 def test_streams_launches_both_before_it_waits_for_either(gpu: LateGpu, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from made import spec
 from support import ROOT
 
-from reports import duel, gpu
+from reports import duel, gpu, work
 from reports.answer import answer
 from reports.floor import as_lines, run_views
 from reports.page.page import page
@@ -60,6 +60,12 @@ def test_a_sentence_says_how_long_the_gpu_works_and_how_its_kernels_are_started(
     assert gpu.sentence(singly).endswith("83 kernels, 83 launched one by one")
 
 
+def test_a_gpu_that_was_busier_when_recorded_than_a_call_takes_is_not_given_a_share_of_it() -> None:
+    cell = on_gpu("batch2", 0.5, gpu_call=GpuCall(counted=counted()))
+    assert "all the time (0.550 ms in calls that were recorded)" in gpu.sentence(cell)
+    assert "%" not in gpu.sentence(cell)
+
+
 def test_lost_records_are_never_passed_over() -> None:
     cell = on_gpu("batch2", 1.0, gpu_call=GpuCall(counted=counted(dropped=7)))
     assert "7 records were lost" in gpu.sentence(cell)
@@ -87,8 +93,8 @@ def test_pairs_that_differ_in_the_layout_alone_are_compared_with_the_better_of_t
     assert found.ratio == pytest.approx(0.8, rel=1e-3)
     assert found.interval is not None
     [text] = duel.sentences(cells)
-    assert "faster in 1 of 1 pairs" in text
-    assert "beyond doubt in 1 of them" in text
+    assert "in 1 pair that" in text
+    assert text.endswith("faster in 1 (1 beyond doubt), slower in none")
 
 
 def test_a_pair_with_other_options_or_another_form_is_no_pair() -> None:
@@ -108,7 +114,17 @@ def test_processors_have_no_such_duel() -> None:
 
 def test_a_slower_single_call_is_told_as_such() -> None:
     [text] = duel.sentences([on_gpu("batch2", 1.3), on_gpu("streams", 1.0)])
-    assert "faster in 0 of 1 pairs" in text
+    assert text.endswith("faster in none, slower in 1 (1 beyond doubt)")
+
+
+def test_a_clear_loss_is_never_counted_among_the_wins() -> None:
+    loss = [on_gpu("batch2", 1.3), on_gpu("streams", 1.0)]
+    win = [
+        replace(cell, spec={**cell.spec, "form": "ln"}, medians_ns={0: cell.p50_ms * 1e6 if cell.p50_ms else 0.0})
+        for cell in (on_gpu("batch2", 0.9), on_gpu("streams", 1.0))
+    ]
+    [text] = duel.sentences([*loss, *win])
+    assert text.endswith("faster in 1 (0 beyond doubt), slower in 1 (1 beyond doubt)")
 
 
 # From the run on a GPU that is committed.
@@ -118,7 +134,7 @@ def test_the_answer_of_the_committed_run_says_what_the_gpu_does(source: Source) 
     said = "\n".join(answer(source.cells, source.floors))
     assert "the GPU is at work for 0.554 ms of it (85%): 83 kernels, 1 CUDA graph" in said
     assert "in fp32 on the whole GPU" in said
-    assert "faster in 5 of 5 pairs" in said
+    assert "in 5 pairs that differ in nothing else: faster in 5 (0 beyond doubt), slower in none" in said
 
 
 def test_device_to_device_is_a_race_of_its_own_whose_floor_has_no_bus(source: Source) -> None:
@@ -192,3 +208,12 @@ def test_a_table_for_those_who_compute_on_has_what_the_gpu_does(source: Source) 
     assert best["gpu_copied_bytes"] == 2 * 196_992
     assert best["gpu_busy_ms"] < best["p50_ms"]
     assert frame.loc["rt48/ln/ort-cpu/par/16", ["gpu_kernels", "gpu_clock_ms"]].isna().all()
+
+
+def test_calls_without_transfers_never_stand_for_a_model_beside_calls_with_them(source: Source) -> None:
+    device = [cell for cell in source.cells if cell.race[1].endswith("device to device")]
+    slower = [replace(cell, p50_ms=1.0) for cell in device]
+    assert device
+    assert work.work_rows(slower) == []
+    kept = {row.cell.cell for row in work.work_rows(source.cells)}
+    assert not kept & {cell.cell for cell in device}

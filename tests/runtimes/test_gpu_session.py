@@ -160,6 +160,16 @@ def test_inputs_go_where_the_engine_has_its_own(gpu: LateGpu) -> None:
     assert array_at(buffer.address, buffer.host).tolist() != feeds(6)["x"].tolist()
 
 
+def test_outputs_are_fetched_from_where_the_engine_always_has_them(gpu: LateGpu) -> None:
+    session = engine()
+    (buffer,) = session.outputs
+    place = session.gpu.allocate(buffer.host.nbytes)
+    session.move_outputs([place])
+    array_at(place, buffer.host)[...] = 7
+    assert session.run(feeds(0))[0].tolist() == [[7.0] * 4]
+    assert session.get()[0].tolist() == [[7.0] * 4]
+
+
 # Threads
 
 
@@ -181,6 +191,17 @@ def test_a_thread_is_set_up_once_per_change_of_session_and_not_at_every_call(gpu
         calls = [made_during(gpu, session.run, feeds(0)) for _ in range(times)]
         assert [call.count("cuCtxSetCurrent") for call in calls] == [1, *[0] * (times - 1)]
     assert (left.attached, other.attached) == (2, 1)
+
+
+def test_no_thread_is_kept_from_its_work_by_what_another_one_captures(gpu: LateGpu) -> None:
+    # Engines capture in a mode that forbids every other thread of the process to take memory meanwhile.
+    session = engine()
+    thread = threading.Thread(target=session.run, args=(feeds(0),))
+    thread.start()
+    thread.join()
+    session.run(feeds(0))
+    thread_local = 1
+    assert gpu.capture_modes == [(thread.ident, thread_local), (threading.get_ident(), thread_local)]
 
 
 def test_two_threads_answer_side_by_side(gpu: LateGpu) -> None:

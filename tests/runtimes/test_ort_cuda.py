@@ -122,6 +122,16 @@ def test_tf32_is_switched_off_unless_it_is_asked_for(
     assert session.facts().precision == precision
 
 
+def test_tf32_that_a_variable_forbids_is_refused(
+    ort: Any, gpu: LateGpu, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # NVIDIA's libraries obey it without a word, and the row would say tf32.
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    with pytest.raises(UnsupportedError, match="NVIDIA_TF32_OVERRIDE=0 forbids TF32; unset it, or ask for prec"):
+        load(told(request_, precision="tf32"))
+    load(request_)
+
+
 def test_the_stream_that_the_provider_gets_is_the_sessions_own(ort: Any, gpu: LateGpu, request_: Request) -> None:
     sessions: Any = OrtCuda().load(replace(request_, sessions=2))
     streams = [made.providers[0][1]["user_compute_stream"] for made in ort._told.sessions]
@@ -178,16 +188,21 @@ def test_two_sessions_begin_before_either_is_over(ort: Any, gpu: LateGpu, reques
         np.testing.assert_allclose(session.finish()[0], right(request_, seed), atol=1e-6)
 
 
+@pytest.mark.parametrize("cuda_graph", [False, True])
+@pytest.mark.parametrize("inferred", [True, False])
 def test_an_output_whose_shape_the_file_does_not_state_gets_its_memory(
-    ort: Any, gpu: LateGpu, request_: Request
+    ort: Any, gpu: LateGpu, request_: Request, *, inferred: bool, cuda_graph: bool
 ) -> None:
     # Taken for a single number, it would be answered with one, or written past its end.
+    ort._told.open_sizes = not inferred
     model = onnx.load(request_.model)
     model.graph.output[0].type.tensor_type.ClearField("shape")
     onnx.save(model, request_.model)
-    open_ = replace(request_, outputs=(replace(request_.outputs[0], shape=()),))
-    (answer,) = load(open_).run(feeds())
-    np.testing.assert_allclose(answer, right(request_), atol=1e-6)
+    open_ = replace(told(request_, cuda_graph=cuda_graph), outputs=(replace(request_.outputs[0], shape=()),))
+    session = load(open_)
+    np.testing.assert_allclose(session.run(feeds())[0], right(request_), atol=1e-6)
+    # A call that finds the shape has memory of the library's own, and must not be what is captured.
+    assert session._session._runs == ({threading.get_ident(): CALLS_TO_CAPTURE + 2} if cuda_graph else {})
 
 
 def test_a_run_that_fails_is_one_line(ort: Any, gpu: LateGpu, request_: Request) -> None:
@@ -230,8 +245,9 @@ def test_nodes_that_are_not_on_the_gpu_are_told(ort: Any, gpu: LateGpu, request_
     session = load(request_)
     details = session.facts().details
     assert details["all_nodes_on_gpu"] is False
-    assert details["elsewhere"].startswith("some nodes are not on the GPU: ")
-    assert "assigned to the default CPU EP" in details["elsewhere"]
+    assert (
+        details["elsewhere"] == "some nodes have no kernel for the GPU and run on the CPU, with copies on either side"
+    )
     np.testing.assert_allclose(session.run(feeds())[0], right(request_), atol=1e-6)
 
 
@@ -243,7 +259,7 @@ def test_where_all_nodes_are_on_the_gpu_that_is_what_is_said(ort: Any, gpu: Late
 
 def test_a_graph_with_nodes_elsewhere_is_refused_with_the_reason(ort: Any, gpu: LateGpu, request_: Request) -> None:
     ort._told.lacks = {"Relu"}
-    with pytest.raises(UnsupportedError, match=r"CUDA graph needs every node on the GPU: some nodes .*default CPU EP"):
+    with pytest.raises(UnsupportedError, match="CUDA graph needs every node on the GPU; some nodes have no kernel for"):
         load(told(request_, cuda_graph=True))
 
 
@@ -255,6 +271,15 @@ def test_it_is_never_left_to_try_again_without_the_gpu(ort: Any, gpu: LateGpu, r
     assert (first.fallback, second.fallback) == (0, 0)
     entry = "session.disable_cpu_ep_fallback"
     assert (first.options._entries.get(entry), second.options._entries.get(entry)) == ("1", None)
+
+
+def test_a_model_that_cannot_be_loaded_is_tried_once_and_has_the_librarys_reason(
+    ort: Any, gpu: LateGpu, request_: Request
+) -> None:
+    ort._told.refuses = RuntimeError("Fatal error: nobody:Nonsense(-1) is not a registered function/op")
+    with pytest.raises(UnsupportedError, match=r"^onnxruntime could not load net\.onnx: Fatal error: nobody:Nonsense"):
+        load(request_)
+    assert len(ort._told.sessions) == 1
 
 
 def test_a_build_without_the_provider_is_unavailable(ort: Any, gpu: LateGpu, request_: Request) -> None:

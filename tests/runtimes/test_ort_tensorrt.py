@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_gpu_memory import FakeGpu
+from onnx import TensorProto, helper
 from support import tiny_model
 
 from runtimes.base import Request, Tensor
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from runtimes.gpu.device import Gpu
 
 # Read from the provider's library, onnxruntime-gpu 1.31.1; it takes a name it does not know for an error.
-KNOWN = {
-    "has_user_compute_stream", "trt_auxiliary_streams", "trt_bf16_enable", "trt_builder_optimization_level",
+KNOWN = { "trt_auxiliary_streams", "trt_bf16_enable", "trt_builder_optimization_level",
     "trt_context_memory_sharing_enable", "trt_cuda_graph_enable", "trt_engine_cache_enable", "trt_engine_cache_path",
     "trt_fp16_enable", "trt_layer_norm_fp32_fallback", "trt_max_workspace_size", "trt_min_subgraph_size",
     "trt_sparsity_enable", "trt_timing_cache_enable", "trt_timing_cache_path", "user_compute_stream",
@@ -91,17 +91,19 @@ def test_every_name_is_one_that_the_provider_knows() -> None:
 def test_both_providers_work_on_our_stream() -> None:
     (_, trt), (name, cuda) = OrtTensorRt().provider_settings({**chosen(cuda_graph=True), **PLACES}, 4711)
     assert name == "CUDAExecutionProvider"
-    assert (trt["has_user_compute_stream"], trt["user_compute_stream"], cuda["user_compute_stream"]) == (
-        "1",
-        *["4711"] * 2,
-    )
+    assert (trt["user_compute_stream"], cuda["user_compute_stream"]) == ("4711", "4711")
     # One graph, and TensorRT's: the other provider would claim it, and has no node.
-    assert (trt["trt_cuda_graph_enable"], cuda["enable_cuda_graph"]) == ("1", "0")
+    assert (trt["trt_cuda_graph_enable"], cuda["enable_cuda_graph"]) == ("True", "0")
 
 
 @pytest.mark.parametrize(
     ("precision", "fp16", "bf16", "tf32"),
-    [("fp32", "0", "0", "0"), ("tf32", "0", "0", "1"), ("fp16", "1", "0", "0"), ("bf16", "0", "1", "0")],
+    [
+        ("fp32", "False", "False", "0"),
+        ("tf32", "False", "False", "1"),
+        ("fp16", "True", "False", "0"),
+        ("bf16", "False", "True", "0"),
+    ],
 )
 def test_the_precision_reaches_both_providers_and_the_environment(
     request_: Request, precision: str, fp16: str, bf16: str, tf32: str
@@ -193,11 +195,30 @@ def test_naming_it_imports_no_engine() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])
 
 
-def test_the_provider_library_knows_every_name() -> None:
-    """Where the package is: the library itself says which names it has."""
+def test_the_binding_takes_every_setting() -> None:
+    """Where the package is, with or without TensorRT and a GPU: it reads settings before it needs either."""
     ort = pytest.importorskip("onnxruntime")
-    library = Path(ort.__file__).with_name("capi") / "libonnxruntime_providers_tensorrt.so"
-    if not library.is_file():
+    if "TensorrtExecutionProvider" not in ort.get_all_providers():
         pytest.skip("this onnxruntime has no TensorRT provider")
-    content = library.read_bytes()
-    assert not [name for name in KNOWN if name.encode() not in content]
+    from onnxruntime.capi import _pybind_state as binding
+
+    model = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("Identity", ["x"], ["y"])],
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+        ),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
+    options = ort.SessionOptions()
+    session = binding.InferenceSession(options, model.SerializeToString(), False, False)
+    given = settings(trt_max_workspace_size=1 << 30)
+    said = ""
+    try:
+        session.initialize_session(["TensorrtExecutionProvider"], [given], set())
+    except Exception as error:  # noqa: BLE001  # without TensorRT it fails later, and otherwise
+        said = str(error)
+    assert "should be" not in said
+    assert "Invalid TensorRT EP option" not in said

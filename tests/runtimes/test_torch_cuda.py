@@ -1,7 +1,7 @@
 """PyTorch on a GPU, where there is none: what it is told, what is compiled again, and what its session hands on.
 
 The module really runs, on a processor and on memory that only looks like a GPU's; its streams and graphs are fakes.
-What a user would lose: arithmetic that is not what the row says, code of another model or GPU, answers in another type.
+What a user would lose: arithmetic that is not what the row says, another GPU's code, answers in another type.
 """
 
 from __future__ import annotations
@@ -82,8 +82,11 @@ class Cuda:
         to, cuda = torch.nn.Module.to, self
 
         class Graph:
+            work: Any = None
+
             def replay(self) -> None:
                 cuda.replays += 1
+                self.work()
 
         def moved(module: Any, *places: Any, **named: Any) -> Any:
             rest = [place for place in places if place != "cuda"]
@@ -210,10 +213,10 @@ def test_a_build_compiles_once_and_leaves_no_mark_where_it_failed(
     torch: Any, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads: list[Any] = []
-    fails = [True]
+    fails = [True, False]
 
     def loaded(self: TorchCuda, request: Request) -> list[Any]:
-        if fails.pop():
+        if fails.pop(0):
             raise EngineError("inductor could not")
         loads.append(SimpleNamespace(closed=0, close=lambda: loads.append("closed")))
         return loads[-1:]
@@ -222,7 +225,6 @@ def test_a_build_compiles_once_and_leaves_no_mark_where_it_failed(
     asked = told(request_, compiler="inductor")
     with pytest.raises(EngineError):
         TorchCuda().build(asked)
-    fails.append(False)
     first = TorchCuda().build(asked)
     assert loads[1:] == ["closed"]
     assert TorchCuda().build(told(request_, compiler="inductor", transfer="device")) == {"cached": True, **first}
@@ -254,6 +256,15 @@ def test_tf32_is_switched_off_unless_it_is_asked_for(
     assert torch.backends.cudnn.allow_tf32 is cudnn
     assert not torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
     assert (facts.precision, facts.device, facts.details["float32_matmul_precision"]) == (precision, "cuda:0", matmul)
+
+
+def test_tf32_that_a_variable_forbids_is_refused(
+    torch: Any, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # NVIDIA's libraries obey it without a word, and the row would say tf32.
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    with pytest.raises(UnsupportedError, match="NVIDIA_TF32_OVERRIDE=0 forbids TF32"):
+        TorchCuda().load(told(request_, precision="tf32"))
 
 
 @pytest.mark.parametrize("tried", [True, False])
@@ -323,11 +334,17 @@ def test_a_graph_is_captured_on_our_stream_which_is_current_again_afterwards(cud
     session = load(told(request_, cuda_graph=True))
     ours = ("stream", session.gpu.stream.value)
     assert (cuda.captures, cuda.current[ident()]) == ([ours], ours)
-    # The graph writes where the capture wrote, so that is where every call's answers are.
-    places = [answer.data_ptr() for answer in session._answers]
-    for number in (1, 2):
-        assert session.enqueue() == places
-        assert cuda.replays == number
+    kept, call = session._answers, session._call
+    # A graph writes where its capture wrote, so that is where every call's answers are.
+
+    def work() -> None:
+        (place,), (fresh,) = kept, call()
+        ctypes.memmove(place.data_ptr(), fresh.data_ptr(), place.nbytes)
+
+    session._graph.work = work
+    for seed in range(3):
+        np.testing.assert_allclose(session.run(feeds(seed))[0], right(request_, seed), atol=1e-5)
+    assert (cuda.replays, len(cuda.captures)) == (3, 1)
     assert session.facts().details["cuda_graph"] is True
 
 
