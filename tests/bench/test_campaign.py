@@ -38,7 +38,7 @@ def processes(path: Path) -> dict[tuple[str, int], tuple[str, bytes]]:
 def test_five_ways_to_fail_are_five_rows_and_everything_else_is_measured(cli: Cli) -> None:
     modes = ("ok", "crash", "hang", "garbage", "allocate", "wrong", "stale", "late-stale")
     options = [word for mode in modes for word in ("--option", f"mode={mode}")]
-    result = cli(*FAKE, *options, "--timeout", "5", "--memory-limit", "600M", "--json")
+    result = cli(*FAKE, *options, "--timeout", "5", "--time", "90", "--memory-limit", "600M", "--json")
     assert result.returncode == 0, result.stderr
     found = {cell["options"]["mode"]: cell for cell in cells(result).values()}
     assert {mode: found[mode]["status"] for mode in modes} == {

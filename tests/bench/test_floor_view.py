@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from bench.floor_view import Measured, Wanted, is_this, machine_view
 from results.floors import Floors
 from results.hardware import hardware
 from results.peaks import Peaks
+from results.runfile import RunFile
 from results.summary import summarise
 
 if TYPE_CHECKING:
@@ -50,6 +52,16 @@ def test_gpu_steps_are_compared_at_their_own_precision_and_the_processor_is_not(
     assert best.gap is not None
     assert f"1.44 ms is {best.gap:.0f} times the floor" in PAGE
     assert any(line.kind == "launch" for line in view.lines)
+
+
+def test_calls_that_stay_on_the_gpu_do_not_stand_over_lines_with_the_bus() -> None:
+    with RunFile.read(ROOT / "results" / "evidence" / "gpu.sqlite") as run:
+        facts, cells = run.facts(), summarise(run.cells(), list(run.records()))
+    floors = Floors(facts)
+    here = replace(floors.peaks["gpu"], facts={"matches": ["H100 80GB HBM3"]})
+    view = machine_view(here, Wanted(model="rt48", signal="stereo"), Measured(cells, floors, "a host", "a run"))
+    assert any("ort-cuda" in bar.label for bar in view.bars)
+    assert not any("device" in bar.label.split() for bar in view.bars)
 
 
 def test_another_model_has_lines_and_no_published_bars() -> None:

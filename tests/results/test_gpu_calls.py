@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from made import record, spec
+from made_runs import run_file
 
+from results.errors import RunFileError
 from results.gpu_calls import gpu_call, held_back
+from results.runfile import RunFile
+from results.summary import summarise
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def look(**changes: Any) -> dict[str, Any]:
@@ -80,3 +88,37 @@ def test_something_else_than_was_noted_is_refused(damaged: dict[str, Any]) -> No
 def test_each_reason_that_held_clocks_back_is_named_once() -> None:
     seen = [{"clocks_held_back_by": ["power limit"]}, {}, {"clocks_held_back_by": ["power limit", "too hot"]}]
     assert held_back(seen) == ["power limit", "too hot"]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"gpu": {"clocks_held_back_by": 5}},
+        {"gpu": {"clocks_held_back_by": ["power limit", 5]}},
+        {"gpu": {"sm_clock_hz": 5}},
+        {"gpu": {"sm_clock_hz": [1.0]}},
+        {"gpu": {"power_w": [1.0, "2"]}},
+        {"look": look(kernels="many")},
+        {"engine_facts": [1]},
+    ],
+)
+def test_a_run_file_with_such_damage_is_refused_with_a_sentence(tmp_path: Path, facts: dict[str, Any]) -> None:
+    path = run_file(tmp_path / "one.sqlite", {"a": spec()}, [record("a", **facts)])
+    with RunFile.read(path) as run, pytest.raises(RunFileError, match="round 0 of cell 'a'"):
+        list(run.records())
+
+
+@pytest.mark.parametrize("gpus", [5, ["H100"], {"name": "H100"}])
+def test_gpus_that_are_no_list_of_tables_are_refused(tmp_path: Path, gpus: object) -> None:
+    path = run_file(tmp_path / "one.sqlite", {"a": spec()}, gpus=gpus)
+    with RunFile.read(path) as run, pytest.raises(RunFileError, match="gpus"):
+        run.facts()
+
+
+def test_nodes_that_are_not_on_the_gpu_are_told_beside_the_time(tmp_path: Path) -> None:
+    told = {"elsewhere": "some nodes have no kernel for the GPU", "nodes": {"TensorrtExecutionProvider": 3, "CPU": 1}}
+    path = run_file(tmp_path / "one.sqlite", {"a": spec()}, [record("a", engine_facts=told)])
+    with RunFile.read(path) as run:
+        [cell] = summarise(run.cells(), run.records())
+    assert "some nodes have no kernel for the GPU" in cell.notes
+    assert "nodes by provider: TensorrtExecutionProvider 3, CPU 1" in cell.notes
