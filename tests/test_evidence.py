@@ -8,6 +8,8 @@ import pytest
 from support import ROOT
 
 from reports import forms, work
+from reports.answer import answer
+from results.floors import Floors
 from results.runfile import RunFile
 from results.summary import CellSummary, summarise
 
@@ -54,6 +56,16 @@ def test_every_network_of_the_zoo_has_a_row_on_every_runtime() -> None:
     assert all(cell.status == "ok" for cell in found if cell.spec["runtime"] == "ort-cpu")
 
 
+def test_what_the_page_on_gpus_quotes_is_what_the_run_says() -> None:
+    with RunFile.read(EVIDENCE / "gpu.sqlite") as run:
+        facts, found = run.facts(), summarise(run.cells(), list(run.records()))
+    said = list(answer(found, Floors(facts)))
+    page = (ROOT / "docs" / "gpu.md").read_text("utf-8")
+    quoted = page.partition("ends so")[2].split("```")[1].strip("\n").splitlines()
+    assert len(quoted) > 5
+    assert [line for line in quoted if line not in said] == []
+
+
 def test_run_files_name_no_folder_of_the_machine_they_came_from() -> None:
-    for path in EVIDENCE.glob("*.sqlite"):
+    for path in EVIDENCE.rglob("*.*"):
         assert not re.search(rb"/(root|home|tmp|Users)/", path.read_bytes()), path.name

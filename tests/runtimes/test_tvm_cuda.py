@@ -233,9 +233,13 @@ class Machine:
         self.calls = 0
         self.stream = 0
         tvm: Any = ModuleType("tvm")
-        tvm.cuda = lambda number: SimpleNamespace(set_raw_stream=lambda stream: setattr(self, "stream", stream))
+        tvm.cuda = lambda number: SimpleNamespace(
+            set_raw_stream=lambda stream: setattr(self, "stream", stream), sync=lambda: None
+        )
         tvm.runtime = SimpleNamespace(
-            load_module=lambda path: path, empty=lambda shape, kind, device: OnDevice(np.full(shape, 99, kind))
+            load_module=lambda path: path,
+            empty=lambda shape, kind, device: OnDevice(np.full(shape, 99, kind)),
+            tensor=lambda array, device: OnDevice(array.copy()),
         )
         tvm.relax = SimpleNamespace(VirtualMachine=lambda library, device: {"main": self._called})
         monkeypatch.setitem(sys.modules, "tvm", tvm)
@@ -258,6 +262,7 @@ class OnDevice:
 
     def __init__(self, values: Any) -> None:
         self.values = np.ascontiguousarray(values)
+        self.shape = self.values.shape
         self._place = self.values.ctypes.data
 
     def data_ptr(self) -> int:
@@ -282,6 +287,17 @@ def test_inputs_are_given_by_position_and_every_answer_is_read_where_it_lies(
     session.wait()
     assert session.get()[0].tolist() == [7, 8]
     assert machine.stream == session.gpu.stream.value
+    session.close()
+
+
+def test_an_output_whose_shape_the_file_does_not_state_gets_its_memory(
+    monkeypatch: pytest.MonkeyPatch, request_: Request
+) -> None:
+    # Taken for a single number, it would be answered with one.
+    machine = Machine(monkeypatch, lambda x: np.full((1, 3, 16), x[0, 0, 0], np.float32))
+    session = machine.session(replace(request_, outputs=(replace(Y, shape=()),)))
+    (answer,) = session.run({"x": np.full((1, 2, 16), 7, np.float32)})
+    assert (answer.shape, set(answer.flat)) == ((1, 3, 16), {7.0})
     session.close()
 
 
