@@ -159,6 +159,9 @@ class Runner:
             return record
         # It ended without an answer, and may have done so because it was looked at.
         again = self._measured(cell, number, preparer, ready, request)
+        # A resumed run counts what was spent, on both.
+        took_s = sum(float(one.facts.get("took_s", 0.0)) for one in (record, again))
+        again = replace(again, facts={**again.facts, "took_s": took_s})
         if again.status != "ok":
             return again
         said = f"nobody can say what the GPU does: a process that was looked at did not survive it ({record.reason})"

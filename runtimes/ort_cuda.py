@@ -11,7 +11,7 @@ from runtimes.base import Facts, Runtime
 from runtimes.errors import EngineError, UnavailableError, UnsupportedError, engine_error
 from runtimes.gpu.libraries import load_library
 from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, check_tf32, probe_gpu
-from runtimes.gpu.session import GpuSession, open_gpu, precision_ran, zeros
+from runtimes.gpu.session import GpuSession, opened_gpu, precision_ran, zeros
 from runtimes.installed import Probe, owners_of
 from runtimes.options import Option
 from runtimes.ort import TWINS, OrtCpu
@@ -145,13 +145,13 @@ class OrtCuda(OrtCpu):
         return Probe(False, found.version, f"onnxruntime and onnxruntime-gpu {how}", remedy)
 
     def _session(self, request: Request) -> Session:
-        gpu = open_gpu(str(request.options["wait"]))
-        try:
-            return self._loaded(request, gpu)
-        except EngineError:
-            raise
-        except Exception as error:  # every failure of a foreign library becomes a row
-            raise engine_error(f"onnxruntime could not load {request.model.name}", error) from error
+        with opened_gpu(str(request.options["wait"])) as gpu:
+            try:
+                return self._loaded(request, gpu)
+            except EngineError:
+                raise
+            except Exception as error:  # every failure of a foreign library becomes a row
+                raise engine_error(f"onnxruntime could not load {request.model.name}", error) from error
 
     def _loaded(self, request: Request, gpu: Gpu) -> Session:
         """A session whose every node is on the GPU where that can be had, or one that says which are not."""
@@ -173,14 +173,16 @@ class OrtCuda(OrtCpu):
             if CPU_FALLBACK not in str(error):
                 raise
             elsewhere = "some nodes have no kernel for the GPU and run on the CPU, with copies on either side"
-            if request.options["cuda_graph"]:
-                raise UnsupportedError(f"onnxruntime: a CUDA graph needs every node on the GPU; {elsewhere}") from error
-            session = ort.InferenceSession(str(request.model), self._settings(request), providers, enable_fallback=0)
+            # Only to see which of two reasons it is; a graph is refused below.
+            plain = self.provider_settings({**request.options, "cuda_graph": False}, int(gpu.stream.value or 0))
+            session = ort.InferenceSession(str(request.model), self._settings(request), plain, enable_fallback=0)
         if session.get_providers()[0] != self.provider:
             raise UnavailableError(
                 f"onnxruntime fell back to the CPU because its {self.provider} could not be loaded; "
                 f"the libraries of {self.needs} must be findable"
             )
+        if elsewhere and request.options["cuda_graph"]:
+            raise UnsupportedError(f"onnxruntime: a CUDA graph needs every node on the GPU; {elsewhere}")
         return self._session_kind()(session, request, gpu, self.title, elsewhere)
 
     def _session_kind(self) -> type[OrtGpuSession]:
@@ -213,7 +215,8 @@ class OrtGpuSession(GpuSession):
         # We wait ourselves, after the copies back: without this, every call would wait twice.
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         self._run = session.run_with_iobinding
-        self._captured: set[int] = set()
+        # Not by a thread's number, which a later one can have again.
+        self._captured = threading.local()
         if self._graph:
             # Capturing belongs to loading. Memory that nobody wrote is no input for it: indices may point anywhere.
             for buffer in self.inputs:
@@ -222,15 +225,14 @@ class OrtGpuSession(GpuSession):
 
     def attach(self) -> None:
         """Capture a graph for this thread: the provider keeps one for every thread, and another's does not answer."""
-        thread = threading.get_ident()
-        if not self._graph or thread in self._captured:
+        if not self._graph or getattr(self._captured, "done", False):
             return
         # While one thread captures, no other may do what cannot be captured, such as taking memory for its own capture.
         with _CAPTURING:
             for _ in range(CALLS_TO_CAPTURE):
                 self._run(self._binding, self._options)
             self.gpu.synchronise()
-        self._captured.add(thread)
+        self._captured.done = True
 
     def enqueue(self) -> None:
         """Run with the bound memory."""

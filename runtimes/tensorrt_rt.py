@@ -17,7 +17,7 @@ from runtimes.errors import EngineError, UnavailableError, UnsupportedError
 from runtimes.gpu.driver import CudaError
 from runtimes.gpu.graph import Graph
 from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, check_tf32, probe_gpu
-from runtimes.gpu.session import GpuSession, open_gpu, precision_ran, zeros
+from runtimes.gpu.session import GpuSession, open_gpu, opened_gpu, precision_ran, zeros
 from runtimes.installed import Probe
 from runtimes.tensorrt_build import OPTIONS, compile_engine, failure, is_typed, make_log, shaping
 from runtimes.tensorrt_io import check_inputs, sized_outputs
@@ -87,20 +87,20 @@ class TensorRt(Runtime):
         sessions: list[Session] = []
         engine: trt.ICudaEngine | None = None
         for _ in range(request.sessions):
-            gpu = open_gpu(str(request.options["wait"]))
-            try:
-                if engine is None:
-                    # On the GPU that the first session needs anyway: a context more would count as loading.
-                    here = self._here(gpu)
-                    artefact = self._artefact(request, here)
-                    if not intact(artefact):
-                        self._compile(request, here, artefact)
-                    engine = self._engine(artefact)
-                sessions.append(TensorRtSession(engine, request, gpu, self._log, artefact.name))
-            except EngineError:
-                raise
-            except Exception as error:  # every failure of a foreign library becomes a row
-                raise failure(f"tensorrt could not load {artefact.name}", self._log, error) from error
+            with opened_gpu(str(request.options["wait"])) as gpu:
+                try:
+                    if engine is None:
+                        # On the GPU that the first session needs anyway: a context more would count as loading.
+                        here = self._here(gpu)
+                        artefact = self._artefact(request, here)
+                        if not intact(artefact):
+                            self._compile(request, here, artefact)
+                        engine = self._engine(artefact)
+                    sessions.append(TensorRtSession(engine, request, gpu, self._log, artefact.name))
+                except EngineError:
+                    raise
+                except Exception as error:  # every failure of a foreign library becomes a row
+                    raise failure(f"tensorrt could not load {request.model.name}", self._log, error) from error
         return sessions
 
     def profile(

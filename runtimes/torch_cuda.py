@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from runtimes.base import Facts, Runtime
 from runtimes.errors import EngineError, UnavailableError, UnsupportedError, engine_error
 from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, check_tf32, probe_gpu
-from runtimes.gpu.session import GpuSession, open_gpu, precision_ran, zeros
+from runtimes.gpu.session import GpuSession, opened_gpu, precision_ran, zeros
 from runtimes.installed import probe_distributions
 from runtimes.options import Option
 
@@ -107,13 +107,13 @@ class TorchCuda(Runtime):
         return [self._session(request) for _ in range(request.sessions)]
 
     def _session(self, request: Request) -> Session:
-        gpu = open_gpu(str(request.options["wait"]))
-        try:
-            return TorchGpuSession(request, gpu, self.title)
-        except EngineError:
-            raise
-        except Exception as error:  # every failure of a foreign library becomes a row
-            raise engine_error(f"torch could not load {request.model.name}", error) from error
+        with opened_gpu(str(request.options["wait"])) as gpu:
+            try:
+                return TorchGpuSession(request, gpu, self.title)
+            except EngineError:
+                raise
+            except Exception as error:  # every failure of a foreign library becomes a row
+                raise engine_error(f"torch could not load {request.model.name}", error) from error
 
 
 class TorchGpuSession(GpuSession):

@@ -10,7 +10,7 @@ from runtimes.errors import EngineError, UnavailableError, UnsupportedError, eng
 from runtimes.gpu.driver import CudaError, Driver, NoGpuError
 from runtimes.gpu.libraries import compiler_home, load_library
 from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, probe_gpu
-from runtimes.gpu.session import GpuSession, open_gpu, zeros
+from runtimes.gpu.session import GpuSession, opened_gpu, zeros
 from runtimes.installed import Probe
 from runtimes.options import Option
 from runtimes.tvm_rt import TvmCpu
@@ -77,13 +77,13 @@ class TvmCuda(TvmCpu):
                 "is one for all sessions and knows nothing of streams, so two at once would answer wrongly"
             )
         self.build(request)
-        gpu = open_gpu(str(request.options["wait"]))
-        try:
-            return [TvmGpuSession(request, gpu, self._artefact(request), str(self._target(request)), self.title)]
-        except EngineError:
-            raise
-        except Exception as error:  # every failure of a foreign library becomes a row
-            raise engine_error(f"tvm could not load {request.model.name}", error) from error
+        with opened_gpu(str(request.options["wait"])) as gpu:
+            try:
+                return [TvmGpuSession(request, gpu, self._artefact(request), str(self._target(request)), self.title)]
+            except EngineError:
+                raise
+            except Exception as error:  # every failure of a foreign library becomes a row
+                raise engine_error(f"tvm could not load {request.model.name}", error) from error
 
     def profile(
         self, request: Request, feeds: Sequence[dict[str, Array]], calls: int, clock: Callable[[], int]

@@ -52,9 +52,10 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     loaded = clock()
     if len(sessions) != request["sessions"]:
         raise RuntimeError(f"the adapter made {len(sessions)} sessions where {request['sessions']} were asked for")
-    resident = on_device(request["options"])
-    layout = (Resident if resident else make_layout)(request["layout"], cards, inputs, sessions)
+    layout: Layout | None = None
     try:
+        make = Resident if on_device(request["options"]) else make_layout
+        layout = make(request["layout"], cards, inputs, sessions)
         checker = Checker(layout, expected, cards[0], str(request["oracle_origin"]))
         # The stated precision decides how much error is allowed; where none was stated, what ran does.
         first_ns, answers = checker.answers()
@@ -87,7 +88,8 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
             save_answers(Path(target), [layout.answers(outputs) for _, outputs in answers])
         return reply
     finally:
-        layout.close()
+        if layout is not None:
+            layout.close()
         for session in sessions:
             session.close()
 

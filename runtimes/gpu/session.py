@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from abc import abstractmethod
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from runtimes.gpu.device import Gpu
 from runtimes.gpu.driver import CudaError, Driver, NoGpuError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from runtimes.base import Array, Request, Tensor
 
@@ -59,6 +60,21 @@ def open_gpu(wait: str) -> Gpu:
         return gpu.__enter__()
     except NoGpuError as error:
         raise UnavailableError(str(error)) from None
+
+
+@contextmanager
+def opened_gpu(wait: str) -> Iterator[Gpu]:
+    """:func:`open_gpu` for whoever makes a session of it: given back where that fails, and kept where it works.
+
+    Raises:
+        UnavailableError: as :func:`open_gpu`; everything else as it comes.
+    """
+    gpu = open_gpu(wait)
+    try:
+        yield gpu
+    except BaseException:
+        gpu.__exit__(None, None, None)
+        raise
 
 
 class GpuSession(DeviceSession):
@@ -200,7 +216,7 @@ class GpuSession(DeviceSession):
         except CudaError as error:
             raise EngineError(f"{self._title}: {error}") from None
         except Exception as error:  # every failure of a foreign library becomes a row
-            raise engine_error(f"{self._title} could not answer in another thread", error) from error
+            raise engine_error(f"{self._title} could not be set up in this thread", error) from error
         _here.session = self
 
     def _buffer(self, tensor: Tensor) -> Buffer:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+ident = threading.get_ident
+
 
 def chosen(**options: Any) -> dict[str, Any]:
     return resolve("torch-cuda", TorchCuda.options, options)
@@ -115,9 +117,6 @@ class Cuda:
     def _autocast(self, device: str, **how: Any) -> Iterator[None]:
         self.autocasts.append((device, how["dtype"]))
         yield
-
-
-ident = threading.get_ident
 
 
 @pytest.fixture
