@@ -27,6 +27,15 @@ def draw(kind: str, *shape: int) -> Any:
     return random.integers(bounds.min, bounds.max + 1, shape).astype(kind)
 
 
+def weights(*shape: int) -> Any:
+    """Signed weights from -64 on to 63.
+
+    Where a processor has no VNNI, ONNX Runtime sums pairs of products in 16 bits, which saturate with larger ones: it
+    would be wrong, and not the reference.
+    """
+    return draw("int8", *shape) >> 1
+
+
 def scale(*values: float) -> Any:
     return np.float32(values[0]) if len(values) == 1 else np.array(values, np.float32)
 
@@ -62,13 +71,13 @@ CASES: dict[str, Node] = {
     "dynamic": ("DynamicQuantizeLinear", {"x": draw("f", 4, 30)}, {}, 11),
     "matmul integer": (
         "MatMulInteger",
-        {"a": draw("uint8", 4, 30), "b": draw("int8", 30, 5), "az": U8(99), "bz": I8(-4)},
+        {"a": draw("uint8", 4, 30), "b": weights(30, 5), "az": U8(99), "bz": I8(-4)},
         {},
         10,
     ),
     "matmul integer per column": (
         "MatMulInteger",
-        {"a": draw("uint8", 2, 4, 30), "b": draw("int8", 30, 3), "az": U8(9), "bz": np.array([1, -2, 3], I8)},
+        {"a": draw("uint8", 2, 4, 30), "b": weights(30, 3), "az": U8(9), "bz": np.array([1, -2, 3], I8)},
         {},
         10,
     ),
@@ -78,7 +87,7 @@ CASES: dict[str, Node] = {
             "a": draw("uint8", 4, 30),
             "as": scale(0.02),
             "az": U8(99),
-            "b": draw("int8", 30, 5),
+            "b": weights(30, 5),
             "bs": scale(0.01),
             "bz": I8(-4),
             "ys": scale(0.7),
@@ -100,7 +109,7 @@ CASES: dict[str, Node] = {
                 "x": draw("uint8", 2, 4, *[9] * axes),
                 "xs": scale(0.02),
                 "xz": U8(99),
-                "w": draw("int8", 3, 4, *[3] * axes),
+                "w": weights(3, 4, *[3] * axes),
                 **W3,
                 "ys": scale(0.31),
                 "yz": U8(131),
@@ -162,14 +171,14 @@ def test_rows_have_their_own_zero_points(make_model: Any, saved: Callable[..., P
 def test_a_quantised_file_of_onnxruntime_is_evaluated(
     linear: onnx.ModelProto, saved: Callable[..., Path], tmp_path: Path
 ) -> None:
-    weights, zero = np.arange(12).reshape(4, 3).astype(I8), I8(1)
+    values, zero = np.arange(12).reshape(4, 3).astype(I8), I8(1)
     graph = linear.graph
     del graph.initializer[:]
     graph.initializer.extend(
         onnx.numpy_helper.from_array(np.asarray(value), name)
-        for name, value in {"q": weights, "s": scale(0.5), "z": zero}.items()
+        for name, value in {"q": values, "s": scale(0.5), "z": zero}.items()
     )
     graph.node.insert(0, helper.make_node("DequantizeLinear", ["q", "s", "z"], ["w"]))
     linear.opset_import[0].version = 13
     answer = Reference(saved(linear))({"x": np.ones((1, 4), np.float32)})[0]
-    assert answer.tolist() == [((weights - 1.0) * 0.5).sum(axis=0).tolist()]
+    assert answer.tolist() == [((values - 1.0) * 0.5).sum(axis=0).tolist()]
