@@ -19,6 +19,7 @@ import platform
 import shutil
 import sys
 import tarfile
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -292,11 +293,18 @@ def damaged(into: Path, record: str) -> str | None:
 
 
 def _remove(into: Path, record: str) -> None:
-    """Delete the files of a package that is about to be replaced by another version."""
-    if (into / record).is_file():
-        for name, _, _ in [*_rows(into, record)]:
-            if safe(name):
-                (into / name).unlink(missing_ok=True)
+    """Delete a package that is about to be replaced by another version, and the folders that this leaves empty."""
+    if not (into / record).is_file():
+        return
+    names = [name for name, _, _ in _rows(into, record) if safe(name)]
+    for name in {*names, record}:
+        (into / name).unlink(missing_ok=True)
+    # The deepest first. An empty dist-info would be a package without a name.
+    folders = {folder for name in (*names, record) for folder in Path(name).parents if folder.name}
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        # One that holds something else, or never was there, is none of ours.
+        with suppress(OSError):
+            (into / folder).rmdir()
 
 
 def _rows(into: Path, record: str) -> Iterator[tuple[str, str, str]]:

@@ -285,6 +285,8 @@ def test_another_version_replaces_the_first(two: Path) -> None:
     pack(two)
     assert run(two) == 0
     assert not (two / "site" / "gpu_pack" / "__init__.py").exists()
+    # Left behind empty, it would be a package without a name or version.
+    assert not (two / "site" / "gpu_pack-1.2.dist-info").exists()
     found = [one.version for one in metadata.distributions(path=[str(two / "site")]) if one.name == "gpu_pack"]
     assert found == ["1.3"]
 
