@@ -40,7 +40,8 @@ class Resident(Layout):
             raise UnsupportedError(NO_ROOM)
         self._sessions = device_sessions(NO_DEVICE.replace("streams", "transfer=device"), sessions)
         together = name == "streams"
-        inner = "par" if together else name
+        # Of one that keeps left and right apart and starts no thread; its call is not used.
+        inner = "seq" if together else name
         self._layout = make_layout(inner, cards, inputs, [Launched(session) for session in self._sessions])
         super().__init__(self._layout.lanes)
         self.channels, self.collect = self._layout.channels, self._collect

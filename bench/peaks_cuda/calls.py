@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runtimes.gpu.driver import CudaError
+from runtimes.gpu.graph import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,6 @@ WAITED_FOR = 40
 GRAPHS_IN_A_ROW = 60
 NODES = 20
 COPY_BYTES = 64
-_THREAD_LOCAL = 1
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Calls:
         graphs: dict[int, Foreign] = {}
         try:
             for nodes in (1, NODES):
-                graphs[nodes] = (self._gpu.driver.library.cuGraphLaunch, (self._graph(nodes), self._gpu.stream))
+                graphs[nodes] = (self._gpu.driver.library.cuGraphLaunch, self._graph(nodes).arguments)
         except CudaError as error:
             if error.fatal:
                 raise
@@ -135,22 +135,15 @@ class Calls:
         if code:
             raise CudaError("launching many times", code, self._gpu.driver.name_of(code))
 
-    def _graph(self, nodes: int) -> ctypes.c_void_p:
+    def _graph(self, nodes: int) -> Graph:
         """A graph of so many launches, one after the other, ready to run."""
-        driver, stream = self._gpu.driver, self._gpu.stream
-        driver.call("cuStreamBeginCapture_v2", stream, ctypes.c_int(_THREAD_LOCAL))
-        graph = ctypes.c_void_p()
         function, arguments = self._launch
-        code = 0
-        for _ in range(nodes):
-            code = function(*arguments) or code
-        driver.call("cuStreamEndCapture", stream, ctypes.byref(graph))
-        self._gpu.later("cuGraphDestroy", graph)
-        self._check(code)
-        ready = ctypes.c_void_p()
-        driver.call("cuGraphInstantiateWithFlags", ctypes.byref(ready), graph, ctypes.c_uint64(0))
-        self._gpu.later("cuGraphExecDestroy", ready)
-        return ready
+
+        def work() -> None:
+            for _ in range(nodes):
+                self._check(function(*arguments))
+
+        return Graph(self._gpu, work)
 
     def _copies(self) -> dict[str, Foreign]:
         library = self._gpu.driver.library

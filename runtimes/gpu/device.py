@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from runtimes.gpu.driver import CudaError, Driver, NoGpuError
+from runtimes.gpu.driver import CudaError, Driver, NoGpuError, uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,11 +182,9 @@ class Gpu:
         self.driver.call("cuDeviceGetUuid_v2", uuid, self._device)
         self.driver.call("cuDeviceTotalMem_v2", ctypes.byref(size), self._device)
         values = {key: self._attribute(number) for key, number in _ATTRIBUTES.items()}
-        digits = uuid.raw.hex()
-        parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
         return Facts(
             name=name.value.decode("utf-8", "replace"),
-            uuid="GPU-" + "-".join(parts),
+            uuid=uuid_text(uuid.raw),
             identity=hashlib.sha256(uuid.raw).hexdigest()[:12],
             driver=self.driver.version(),
             capability=10 * values["capability_major"] + values["capability_minor"],

@@ -60,6 +60,12 @@ class CudaError(Exception):
         super().__init__(f"{text}; it said: {log}" if log else text)
 
 
+def uuid_text(raw: bytes) -> str:
+    """Sixteen bytes as tools write them, ``GPU-...``."""
+    digits = raw.hex()
+    return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
 class Driver:
     """Calls into the driver's library; every failure becomes a :class:`CudaError`.
 
@@ -150,8 +156,7 @@ class Driver:
         device, uuid = ctypes.c_int(), ctypes.create_string_buffer(16)
         self.call("cuDeviceGet", ctypes.byref(device), ctypes.c_int(ordinal))
         self.call("cuDeviceGetUuid_v2", uuid, device)
-        digits = uuid.raw.hex()
-        return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+        return uuid_text(uuid.raw)
 
     def load_module(self, text: str) -> ctypes.c_void_p:
         """Compile PTX for the current GPU.

@@ -43,7 +43,8 @@ class Graph:
         gpu.later("cuGraphDestroy", graph)
         driver.call("cuGraphInstantiateWithFlags", ctypes.byref(ready), graph, ctypes.c_uint64(0))
         gpu.later("cuGraphExecDestroy", ready)
-        self._arguments = (ready, gpu.stream)
+        # What cuGraphLaunch is called with.
+        self.arguments = (ready, gpu.stream)
 
     def launch(self) -> None:
         """Start all of it.
@@ -51,6 +52,6 @@ class Graph:
         Raises:
             CudaError: the driver refuses.
         """
-        code = self._library.cuGraphLaunch(*self._arguments)
+        code = self._library.cuGraphLaunch(*self.arguments)
         if code:
             raise CudaError("cuGraphLaunch", code, self._name_of(code))
