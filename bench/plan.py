@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from results.steps import Step
+from results.sweep import Sweep
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -14,6 +17,11 @@ LAYOUTS = {
     "par": "left and right at once on two sessions, half of the threads each",
     "batch2": "left and right in one call",
     "streams": "left and right put on a GPU by one thread, each on a stream of its own, then waited for",
+}
+PLACEMENTS = {
+    "free": "the system chooses among all processors that a run may use",
+    "apart": "as many processors as threads, each on a core of its own",
+    "together": "as many processors as threads, two hardware threads of one core before the next core",
 }
 # Left and right each have a session.
 TWO_SESSIONS = ("par", "streams")
@@ -58,6 +66,9 @@ class Cell:
         threads: the thread budget of the whole cell, over all its sessions.
         options: every option of the runtime, defaults filled in.
         changed: names of the options that differ from their default.
+        placement: a key of :data:`PLACEMENTS`.
+        copy: 0, or which repetition of a cell this is that differs in nothing: what a sweep's default is compared
+            with to see what chance does.
     """
 
     model: str
@@ -67,12 +78,16 @@ class Cell:
     threads: int
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     changed: tuple[str, ...] = ()
+    placement: str = "free"
+    copy: int = 0
 
     @property
     def id(self) -> str:
         """A readable key, unique within a plan: ``rt48/ln/ort-cpu/par/1‖1``, then changed options."""
         parts = [self.model, self.form, self.runtime, self.layout, str(self.threads)]
         parts += [f"{name}={_text(self.options[name])}" for name in self.changed]
+        parts += [f"placement={self.placement}"] if self.placement != "free" else []
+        parts += [f"copy={self.copy}"] if self.copy else []
         return "/".join(parts)
 
     @property
@@ -98,6 +113,9 @@ class Plan:
     Attributes:
         metrics: a user's own metrics, see :mod:`models.metric`.
         race: whether slow cells may stop early; not where every cell is of interest.
+        sweeps: which cells tell what an option does, see :mod:`results.sweep`.
+        ladder: steps from one cell to a better one, see :mod:`results.steps`.
+        goal: what a search looks for, see :mod:`bench.halving`; None measures every cell alike.
     """
 
     title: str
@@ -107,6 +125,9 @@ class Plan:
     cells: tuple[Cell, ...]
     metrics: tuple[str, ...] = ()
     race: bool = True
+    sweeps: tuple[Sweep, ...] = ()
+    ladder: tuple[Step, ...] = ()
+    goal: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only."""
@@ -120,8 +141,18 @@ class Plan:
             for name, spec in data["models"].items()
         }
         cells = tuple(Cell(**{**cell, "changed": tuple(cell["changed"])}) for cell in data["cells"])
-        metrics = tuple(data.get("metrics", ()))
-        return Plan(data["title"], data["suite"], data["profile"], models, cells, metrics, data.get("race", True))
+        return Plan(
+            data["title"],
+            data["suite"],
+            data["profile"],
+            models,
+            cells,
+            tuple(data.get("metrics", ())),
+            data.get("race", True),
+            tuple(map(Sweep.from_json, data.get("sweeps", ()))),
+            tuple(map(Step.from_json, data.get("ladder", ()))),
+            data.get("goal"),
+        )
 
 
 def _text(value: Any) -> str:

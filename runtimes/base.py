@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from runtimes.options import Option, Value
+    from runtimes.options import Clash, Fixed, Option, Value
     from runtimes.profiled_nodes import Profile
 
     Array = NDArray[np.generic]
@@ -90,6 +90,23 @@ class Facts:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Snippet:
+    """What to paste into an application.
+
+    Attributes:
+        python: a whole script that needs the runtime and NumPy alone. It has ``MODEL``, the path, on a line of its
+            own, and a function ``answer(feeds, session=0)``: a mapping of input names to arrays in, a list of
+            arrays out, as :meth:`Session.run`, on one of as many sessions as were asked for.
+        settings: the same as keys and values, in the vendor's spelling.
+        environment: variables that must be set before the process starts.
+    """
+
+    python: str
+    settings: Mapping[str, str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 class Session(ABC):
     """A loaded model, ready to be called."""
 
@@ -114,6 +131,8 @@ class Runtime(ABC):
     install: ClassVar[str]  # the command that mends a missing one
     options: ClassVar[tuple[Option, ...]]  # must include ``precision``
     device: ClassVar[str] = "cpu"  # or ``gpu``: whose peaks its times stand beside
+    fixed: ClassVar[tuple[Fixed, ...]] = ()  # settings of the vendor's that are no axis, each with its reason
+    clashes: ClassVar[tuple[Clash, ...]] = ()  # values of options that do not go together
 
     def probe(self) -> Probe:
         """Whether it can run here, without importing it."""
@@ -134,6 +153,22 @@ class Runtime(ABC):
         nothing to do.
         """
         return {}
+
+    def settings_here(self) -> tuple[str, ...]:
+        """Every setting that the installed version has, in the vendor's spelling, by asking the library.
+
+        ``start`` was called before, in a process that measures nothing. What is neither reached by an option nor
+        :attr:`fixed` is unknown to us. Empty for a library that cannot be asked.
+        """
+        return ()
+
+    def snippet(self, request: Request) -> Snippet:
+        """The code that makes an application's own sessions with these settings.
+
+        Raises:
+            UnsupportedError: nobody has written it for this runtime.
+        """
+        raise UnsupportedError(f"{self.title}: there is no snippet for it; the options above are what to set")
 
     @abstractmethod
     def load(self, request: Request) -> list[Session]:
