@@ -20,6 +20,7 @@ from bench.prepare import Preparer, Ready
 from bench.profile import Profile, profiles
 from bench.progress import Bar, Lines, watcher
 from bench.run import Limits, Runner, cell_specs
+from bench.snippets import best_of, note_snippet
 from bench.spawn import spawn
 from results.runfile import RunFile
 from results.summary import summarise
@@ -76,11 +77,11 @@ def start(plan: Plan, profile_name: str, cpus: tuple[int, ...] | None, settings:
     """
     folder = settings.results or paths.default_results()
     paths.make_writable(folder, "the results folder", "--results DIR")
-    profile = profiles()[profile_name]
+    profile = replace(profiles()[profile_name], **dict(plan.measure))  # type: ignore[arg-type]  # checked in the suite
     if settings.budget_s is not None:
         profile = replace(profile, budget_s=settings.budget_s)
     with _interruptible(), _watching() as watch:
-        preparer = Preparer(plan, spawn, watch.say)
+        preparer = Preparer(plan, spawn, watch.say, cpus)
         ready = {cell.id: preparer.ready(cell) for cell in plan.cells}
         seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**31)
         facts = {
@@ -99,6 +100,7 @@ def start(plan: Plan, profile_name: str, cpus: tuple[int, ...] | None, settings:
             "gpus": gpu_facts() if _on_gpu(plan) else [],
             "gpu": _gpu(plan, ready),
             "environment": environment_facts(),
+            "environments": preparer.environments,
             "warnings": list(preparer.warnings),
             "status": "running",
         }
@@ -130,10 +132,12 @@ def resume(text: str, settings: Settings) -> Ended:
         profile = Profile(**facts["profile"])
         if settings.budget_s is not None:
             profile = replace(profile, budget_s=settings.budget_s)
-        preparer = Preparer(plan, spawn, watch.say)
+        preparer = Preparer(plan, spawn, watch.say, tuple(facts["cpus"]) if facts["cpus"] else None)
         ready = {cell.id: preparer.ready(cell) for cell in plan.cells}
         _check_same(path, run.cells(), cell_specs(plan, ready), ready)
         _check_gpu(path, facts.get("gpu") or {}, _gpu(plan, ready))
+        _check_environments(path, facts.get("environments") or {}, preparer.environments)
+        run.set_fact("environments", {**(facts.get("environments") or {}), **preparer.environments})
         run.set_fact("status", "running")
         measured = {record.cell for record in run.records()}
         for name, prepared in ready.items():
@@ -169,6 +173,22 @@ def _check_gpu(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) ->
         f"run {path} was begun on another GPU or driver ({told[0]}; here {told[1]}); times of two cannot be mixed, so "
         "start a new run, or name that GPU with CUDA_VISIBLE_DEVICES"
     )
+
+
+def _check_environments(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on beside other packages than those that were there when a version was measured first."""
+    for runtime in before.keys() & now.keys():
+        old, new = ({"Python": one["python"], **one["packages"]} for one in (before[runtime], now[runtime]))
+        changed = [
+            f"{name} {old.get(name, 'was not there')} → {new.get(name, 'is gone')}"
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name)
+        ]
+        if changed:
+            raise UserError(
+                f"run {path} cannot be gone on with: the environment of {runtime} was made again and has other "
+                f"packages ({', '.join(changed)}); start a new run"
+            )
 
 
 def environment_facts() -> dict[str, Any]:
@@ -211,11 +231,12 @@ def _measure(
     # What was asked for is there: whatever happens from here on takes nothing away.
     run.set_fact("status", "finished")
     run.set_fact("ended_by", ended)
+    note_snippet(run, plan, ready, preparer)
     with suppress(KeyboardInterrupt):
         if facts.get("floor"):
             run.set_fact("peaks", peaks_facts(plan, ready, spawn, watch.say, facts.get("peaks")))
             note_nodes(run, plan, ready, preparer, spawn, limits, profile.nodes_s, watch.say, time.monotonic)
-    return Ended(run.path, _code(run))
+    return Ended(run.path, _code(run, plan))
 
 
 def _graphs(preparer: Preparer, ready: Mapping[str, Ready]) -> dict[str, Any]:
@@ -224,10 +245,12 @@ def _graphs(preparer: Preparer, ready: Mapping[str, Ready]) -> dict[str, Any]:
     return {digest: graph for digest, graph in preparer.graphs.items() if digest in used}
 
 
-def _code(run: RunFile) -> int:
-    statuses = {cell.status for cell in summarise(run.cells(), run.records())}
+def _code(run: RunFile, plan: Plan) -> int:
+    records = list(run.records())
+    cells = summarise(run.cells(), records)
+    statuses = {cell.status for cell in cells}
     if "ok" in statuses:
-        return OK
+        return OK if plan.goal is None or best_of(plan.goal, cells, records) is not None else NOTHING_RIGHT
     return NOTHING_AVAILABLE if statuses == {"unavailable"} else NOTHING_RIGHT
 
 

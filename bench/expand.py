@@ -7,18 +7,24 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
+from bench.ladder_spec import ladder_steps
 from bench.plan import LAYOUTS, Cell, ModelSpec, Plan
 from bench.profile import profiles
+from bench.span import Span
 from bench.suite import Group, Suite
+from bench.sweep_axes import check_axes, sweep_of, swept_by_flags
 from models.errors import ModelError
 from models.facts import facts
 from models.surgery.catalogue import RAW, fits, form_name, parse_form
 from runtimes import registry
 from runtimes.errors import UnavailableError
-from runtimes.options import Option, OptionError, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from results.sweep import Sweep
+    from runtimes.base import Runtime
+    from runtimes.options import Option
 
 # Pretends.
 NOT_BY_DEFAULT = "fake"
@@ -30,6 +36,9 @@ class Choice:
 
     Attributes:
         options: ``KEY=VALUE`` or ``RUNTIME.KEY=VALUE`` texts.
+        sweep: of :data:`results.sweep.KINDS`.
+        axes: ``NAME`` or ``NAME=VALUE,VALUE`` texts; ``all`` for every option.
+        copies: of a sweep's default; None for as many as serve it best.
     """
 
     models: tuple[str, ...] = ()
@@ -40,6 +49,10 @@ class Choice:
     options: tuple[str, ...] = ()
     extra_models: Mapping[str, ModelSpec] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
+    placements: tuple[str, ...] = ()
+    sweep: str = ""
+    axes: tuple[str, ...] = ()
+    copies: int | None = None
 
 
 def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
@@ -63,10 +76,24 @@ def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
     specs = {**suite.models, **choice.extra_models}
     groups = [g for g in suite.groups if not g.profiles or profile in g.profiles] or list(suite.groups)
     groups = _narrowed([_canonical(group) for group in groups], replace(choice, forms=_form_names(choice.forms)))
+    groups = [swept_by_flags(group, choice) for group in groups]
     cells: dict[str, Cell] = {}
+    sweeps: dict[str, Sweep] = {}
     for group in groups:
-        for cell in _cells(group, specs, choice, cpus):
-            cells.setdefault(cell.id, cell)
+        spans = list(_spans(group, specs, choice, cpus))
+        if group.sweep:
+            check_axes(spans)
+        for span in spans:
+            found, sweep = sweep_of(span, choice.axes) if group.sweep else (_cells(span), None)
+            if sweep is not None:
+                sweeps.setdefault(sweep.default, sweep)
+            for cell in found:
+                cells.setdefault(cell.id, cell)
+    if not sweeps and any(group.sweep for group in groups):
+        raise UserError(
+            "a sweep needs something to try; name axes with --axis NAME, or several --layout, --threads or "
+            "--placement; 'rtfloor axes RUNTIME' lists what a runtime has"
+        )
     if not cells:
         raise UserError(
             f"nothing is left of suite {suite.name} under these flags; 'rtfloor list {suite.name}' shows it"
@@ -79,13 +106,16 @@ def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
         {name: specs.get(name, ModelSpec(name)) for name in sorted(used)},
         tuple(cells.values()),
         (*suite.metrics, *choice.metrics),
-        suite.race,
+        suite.race and not sweeps,
+        tuple(sweeps.values()),
+        ladder_steps(suite.steps, tuple(cells.values()), cpus),
+        measure=suite.measure.get(profile, {}),
     )
 
 
 def _narrowed(groups: Sequence[Group], choice: Choice) -> list[Group]:
     """Groups with each axis narrowed in turn; one that is left without a value on an axis is dropped."""
-    for axis in ("models", "runtimes", "forms", "layouts", "threads"):
+    for axis in ("models", "runtimes", "forms", "layouts", "threads", "placements"):
         asked: tuple[Any, ...] = getattr(choice, axis)
         if not asked:
             continue
@@ -93,7 +123,9 @@ def _narrowed(groups: Sequence[Group], choice: Choice) -> list[Group]:
         narrowed = []
         for group in groups:
             own = getattr(group, axis)
-            values = tuple(value for value in asked if value in own or value not in spanned)
+            # A version of a runtime belongs where the runtime does.
+            kin = {value: {value, registry.plain(value)} if axis == "runtimes" else {value} for value in asked}
+            values = tuple(value for value in asked if kin[value] & {*own} or not kin[value] & spanned)
             if axis == "threads" or (axis == "forms" and not own):
                 # A budget is for the whole run, and a group without forms has every form.
                 values = asked
@@ -104,16 +136,29 @@ def _narrowed(groups: Sequence[Group], choice: Choice) -> list[Group]:
     return list(groups)
 
 
-def _cells(group: Group, specs: Mapping[str, ModelSpec], choice: Choice, cpus: int) -> Iterator[Cell]:
+def _spans(group: Group, specs: Mapping[str, ModelSpec], choice: Choice, cpus: int) -> Iterator[Span]:
+    """Each model, form and runtime of a group, with everything that is tried on it."""
     for layout in group.layouts:
         if layout not in LAYOUTS:
             raise UserError(f"there is no layout {layout!r}; there are: {', '.join(LAYOUTS)}")
-    budgets = [_budget(value, cpus) for value in group.threads]
+    budgets = tuple(dict.fromkeys(_budget(value, cpus) for value in group.threads))
     for model in group.models:
         for form in _forms(model, group, specs, choice):
-            for runtime, layout, threads in itertools.product(group.runtimes, group.layouts, budgets):
-                for options, changed in _option_sets(runtime, group, choice):
-                    yield Cell(model, form, runtime, layout, threads, options, changed)
+            for runtime in group.runtimes:
+                adapter = adapter_of(runtime)
+                given = {**group.options.get(registry.plain(runtime), {}), **group.options.get(runtime, {})}
+                given.update(_from_flags(runtime, adapter.options, choice.options))
+                yield Span(model, form, runtime, adapter, group, budgets, given)
+
+
+def _cells(span: Span) -> list[Cell]:
+    """Every combination."""
+    return [
+        span.cell(layout, threads, placement, dict(zip(span.given, values, strict=True)))
+        for layout, threads in itertools.product(span.group.layouts, span.budgets)
+        for placement in span.group.placements
+        for values in itertools.product(*span.given.values())
+    ]
 
 
 def _canonical(group: Group) -> Group:
@@ -165,17 +210,16 @@ def _budget(value: int | str, cpus: int) -> int:
     return int(value)
 
 
-def _option_sets(runtime: str, group: Group, choice: Choice) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
-    declared = declared_options(runtime)
-    axes: dict[str, tuple[Any, ...]] = dict(group.options.get(runtime, {}))
-    axes.update(_from_flags(runtime, declared, choice.options))
-    defaults = {option.name: option.default for option in declared}
-    for values in itertools.product(*axes.values()):
-        try:
-            options = resolve(runtime, declared, dict(zip(axes, values, strict=True)))
-        except OptionError as error:
-            raise UserError(str(error)) from None
-        yield options, tuple(name for name, value in options.items() if value != defaults[name])
+def adapter_of(runtime: str) -> Runtime:
+    """The adapter of a runtime.
+
+    Raises:
+        UserError: there is no such runtime, or its package is broken.
+    """
+    try:
+        return registry.get(runtime)
+    except (KeyError, UnavailableError) as error:
+        raise UserError(str(error.args[0])) from None
 
 
 def declared_options(runtime: str) -> tuple[Option, ...]:
@@ -184,10 +228,7 @@ def declared_options(runtime: str) -> tuple[Option, ...]:
     Raises:
         UserError: there is no such runtime, or its package is broken.
     """
-    try:
-        return registry.get(runtime).options
-    except (KeyError, UnavailableError) as error:
-        raise UserError(str(error.args[0])) from None
+    return adapter_of(runtime).options
 
 
 def _from_flags(runtime: str, declared: Sequence[Option], texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
@@ -198,7 +239,7 @@ def _from_flags(runtime: str, declared: Sequence[Option], texts: Sequence[str]) 
         if not equals or not key:
             raise UserError(f"--option {text!r} is not of the form KEY=VALUE or RUNTIME.KEY=VALUE")
         owner, dot, name = key.rpartition(".")
-        if dot and owner != runtime:
+        if dot and owner not in (runtime, registry.plain(runtime)):
             continue
         if not dot and name not in names:
             continue
@@ -214,10 +255,11 @@ def check_option_flags(texts: Sequence[str], runtimes: Sequence[str]) -> None:
     """
     for text in texts:
         owner, dot, name = text.partition("=")[0].rpartition(".")
-        if dot and owner not in runtimes:
+        if dot and owner not in {*runtimes, *map(registry.plain, runtimes)}:
             raise UserError(f"--option {text!r} names runtime {owner!r}, which is not among: {', '.join(runtimes)}")
         having = {runtime: [option.name for option in declared_options(runtime)] for runtime in runtimes}
-        if not any(name in options for runtime, options in having.items() if not dot or runtime == owner):
+        meant = [runtime for runtime in runtimes if not dot or owner in (runtime, registry.plain(runtime))]
+        if not any(name in having[runtime] for runtime in meant):
             there = "; ".join(f"{runtime}: {', '.join(options)}" for runtime, options in having.items())
             raise UserError(f"no chosen runtime has an option {name!r}; there are: {there}")
 

@@ -115,7 +115,8 @@ class Plan:
         race: whether slow cells may stop early; not where every cell is of interest.
         sweeps: which cells tell what an option does, see :mod:`results.sweep`.
         ladder: steps from one cell to a better one, see :mod:`results.steps`.
-        goal: what a search looks for, see :mod:`bench.halving`; None measures every cell alike.
+        goal: what a search looks for, see :mod:`results.goal`; None measures every cell alike.
+        measure: what the suite changes about the profile: field → value.
     """
 
     title: str
@@ -128,6 +129,7 @@ class Plan:
     sweeps: tuple[Sweep, ...] = ()
     ladder: tuple[Step, ...] = ()
     goal: Mapping[str, Any] | None = None
+    measure: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only."""
@@ -152,6 +154,7 @@ class Plan:
             tuple(map(Sweep.from_json, data.get("sweeps", ()))),
             tuple(map(Step.from_json, data.get("ladder", ()))),
             data.get("goal"),
+            data.get("measure", {}),
         )
 
 

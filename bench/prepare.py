@@ -7,15 +7,20 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench import paths
+from bench.environments import Environments
 from bench.errors import UserError
+from bench.host import usable_cpus
+from bench.placement import place
 from bench.plan import NO_DEVICE, NO_ROOM
 from bench.tasks.common import engine_request
+from bench.version_needs import too_new
 from models.card import Card
 from models.surgery.catalogue import RAW
 from results.summary import on_device
 from runtimes import registry
 from runtimes.base import Runtime
 from runtimes.errors import UnavailableError
+from runtimes.installed import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +47,7 @@ class Ready:
         environment: variables the worker needs before anything is imported.
         build: what the engine said about compiling; empty when it compiles nothing ahead.
         parent: path of the form raw's answers, which quality is judged by.
+        cpus: the processors its threads are put on; empty for those of the whole run.
     """
 
     status: str = ""
@@ -54,6 +60,7 @@ class Ready:
     build: Mapping[str, Any] = field(default_factory=dict)
     build_s: float | None = None
     parent: str = ""
+    cpus: tuple[int, ...] = ()
 
 
 class Preparer:
@@ -63,11 +70,16 @@ class Preparer:
         plan: whose cells.
         spawn: starts a worker.
         say: is told, in one line, what is being done.
+        cpus: that workers may run on; None for all that this process may use.
     """
 
-    def __init__(self, plan: Plan, spawn: Spawn, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, plan: Plan, spawn: Spawn, say: Callable[[str], None], cpus: tuple[int, ...] | None = None
+    ) -> None:
         self._plan, self._spawn, self._say = plan, spawn, say
+        self._cpus = cpus or tuple(sorted(usable_cpus()))
         self._folder = paths.cache()
+        self._environments = Environments(self._folder / "environments", say)
         # A second signal costs the reference as much as the first: only where one is measured.
         self._channels = {
             model: max(2 if cell.layout != "mono" else 1 for cell in plan.cells if cell.model == model)
@@ -97,17 +109,23 @@ class Preparer:
             adapter = registry.get(cell.runtime)
         except UnavailableError as error:
             return Ready("unavailable", str(error))
-        probe = adapter.probe()
+        probe = self._probe(cell, adapter)
         ready = Ready(version=probe.version, cards=(single.to_json(), single.to_json()))
         if not probe.available:
             mend = f"; to mend it: {probe.remedy}" if probe.remedy else ""
             return _not(ready, "unavailable", f"{probe.reason}{mend}")
+        refused = adapter.refusal(cell.options, cell.threads_each)
+        if refused := refused or too_new(adapter, cell.options, cell.changed, probe.version):
+            return _not(ready, "unavailable", refused)
         if cell.layout == "par" and cell.threads < 2:
             return _not(ready, "unavailable", "par runs left and right on threads of their own: it needs at least 2")
         if cell.layout == "streams" and adapter.device == "cpu":
             return _not(ready, "unavailable", NO_DEVICE)
         if cell.layout == "seq" and on_device(cell.options):
             return _not(ready, "unavailable", NO_ROOM)
+        cpus = place(cell.placement, cell.threads, self._cpus) if cell.placement != "free" else ()
+        if isinstance(cpus, str):
+            return _not(ready, "unavailable", cpus)
         called = self._card(cell.model, cell.form, cell.batch)
         if isinstance(called, str):
             return _not(ready, "unavailable", called)
@@ -129,6 +147,7 @@ class Preparer:
             oracle=oracle["path"],
             oracle_origin=oracle["origin"],
             parent=parent["path"],
+            cpus=cpus,
         )
         return self._built(cell, adapter, called, ready)
 
@@ -142,6 +161,7 @@ class Preparer:
             "sessions": cell.sessions,
             "options": dict(cell.options),
             "engine_cache": str(self._folder / "engines" / cell.runtime),
+            **self._environments.worker(cell.runtime),
         }
 
     def quality_request(self, ready: Ready, precision: str, answers: str) -> dict[str, Any]:
@@ -149,6 +169,22 @@ class Preparer:
         card = {**ready.cards[0]}
         request = {"task": "quality", "card": card, "parent": ready.parent, "answers": answers}
         return {**request, "precision": precision, "metrics": list(self._plan.metrics)}
+
+    @property
+    def environments(self) -> dict[str, Mapping[str, Any]]:
+        """What is in the environments of named versions, see :class:`bench.environments.Environment`."""
+        return self._environments.facts
+
+    def _probe(self, cell: Cell, adapter: Runtime) -> Probe:
+        """What the adapter says of our own environment, or of that of the named version."""
+        if not registry.version(cell.runtime):
+            return adapter.probe()
+        try:
+            found = self._environments.get(cell.runtime)
+        except UnavailableError as error:
+            return Probe(False, None, str(error))
+        self.warnings |= dict.fromkeys(found.facts["warnings"])
+        return found.probe
 
     def _card(self, model: str, form: str, batch: int) -> Card | str:
         """The card, or why there is none for this batch size."""
@@ -216,7 +252,8 @@ class Preparer:
 
     def _built(self, cell: Cell, adapter: Runtime, card: Card, ready: Ready) -> Ready:
         request = self.request(cell)
-        environment = adapter.environment(engine_request(request, card))
+        engine = engine_request(request, card)
+        environment = adapter.environment(engine)
         ready = replace(ready, environment=environment)
         if type(adapter).build is Runtime.build:
             return ready
@@ -224,7 +261,7 @@ class Preparer:
         if key not in self._builds:
             self._say(f"compiling {card.name}/{card.form} with {cell.runtime}")
             task = {"task": "build", **request, "card": card.to_json()}
-            self._builds[key] = self._spawn(task, environment, PREPARE_TIMEOUT_S)
+            self._builds[key] = self._spawn(task, environment, adapter.build_timeout_s(engine))
         outcome = self._builds[key]
         status = outcome.body.get("status", outcome.status)
         if status != "ok":

@@ -6,6 +6,9 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
+
+from bench.errors import UserError
 
 DEFAULT = "quick"
 
@@ -25,6 +28,37 @@ class Profile:
     race: bool
     race_margin: float
     nodes_s: float = 0.0
+
+
+# What a suite may change about a profile; races are its own key.
+CHANGEABLE = ("timeout_s", "process_s", "rounds_least", "rounds_most", "target", "budget_s", "race_margin", "nodes_s")
+
+
+def profile_changes(table: Any, where: str) -> dict[str, dict[str, float]]:
+    """What a suite changes about profiles: profile → field → value.
+
+    Args:
+        table: as TOML has it.
+        where: for messages.
+
+    Raises:
+        UserError: no such profile or field, or no number that it can be.
+    """
+    if not isinstance(table, dict):
+        raise UserError(f"{where} must be a table of profiles, such as [profiles.quick]")
+    for name, changes in table.items():
+        if name not in profiles():
+            raise UserError(f"{where} has {name!r}; allowed: {', '.join(profiles())}")
+        if not isinstance(changes, dict):
+            raise UserError(f"{where}.{name} must be a table, not {type(changes).__name__}")
+        for key, value in changes.items():
+            if key not in CHANGEABLE:
+                raise UserError(f"{where}.{name} has the unknown key {key!r}; allowed: {', '.join(CHANGEABLE)}")
+            whole = key.startswith("rounds")
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < whole:
+                kind = "a whole number from 1" if whole else "a number from 0"
+                raise UserError(f"{where}.{name}: {key} is {value!r}; it must be {kind}")
+    return table
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import random
 import tempfile
 import time
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bench.stopping import live
+from bench.policy import policy_of
+from results.goal import seen_in
 from results.record import Record
 from runtimes.registry import on_gpu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from bench.prepare import Preparer, Ready
     from bench.profile import Profile
     from bench.spawn import Outcome, Spawn
+    from bench.turns import Turn
+    from results.goal import Seen
     from results.runfile import RunFile
 
 # Of a call that takes microseconds, this many samples per process say all there is to say.
@@ -91,8 +95,9 @@ class Runner:
     ) -> None:
         self._plan, self._run, self._seed = plan, run, seed
         self._profile = replace(profile, race=profile.race and plan.race)
+        self._policy = policy_of(plan, self._profile)
         self._spawn, self._limits, self._watcher, self._clock = spawn, limits, watcher, clock
-        self._medians: dict[str, dict[int, float]] = {}
+        self._history: dict[str, dict[int, Seen]] = {}
         self._ended: set[str] = set()
         self._done: set[tuple[str, int]] = set()
         self._judged: set[str] = set()
@@ -115,22 +120,22 @@ class Runner:
         cells = [cell for cell in self._plan.cells if not ready[cell.id].status]
         self._watcher.begin(len(cells), self._profile.budget_s)
         begin = self._clock()
-        for number in range(self._profile.rounds_most):
-            going = live([cell for cell in cells if cell.id not in self._ended], self._medians, self._profile)
-            if not going:
+        for number in itertools.count():
+            turn = self._policy.turn(number, [cell for cell in cells if cell.id not in self._ended], self._history)
+            if turn is None:
                 break
             for cell in self._order(cells, number):
-                if cell.id not in going or cell.id in self._ended or (cell.id, number) in self._done:
+                if cell.id not in turn.going or cell.id in self._ended or (cell.id, number) in self._done:
                     continue
                 elapsed = self._spent_s + self._clock() - begin
                 if number > 0 and elapsed >= self._profile.budget_s:
                     return "time"
                 self._watcher.before(cell, number, elapsed)
-                record = self._one(cell, number, preparer, ready[cell.id])
+                record = self.one(cell, number, preparer, ready[cell.id], turn)
                 self._run.add(record)
                 self._count(record)
                 elapsed = self._spent_s + self._clock() - begin
-                self._watcher.after(cell, record, elapsed, self._left(cells, going, number))
+                self._watcher.after(cell, record, elapsed, self._left(cells, turn.going, number))
         return "settled"
 
     def _order(self, cells: list[Cell], number: int) -> list[Cell]:
@@ -139,14 +144,19 @@ class Runner:
         random.Random(f"{self._seed}/{number}").shuffle(shuffled)  # noqa: S311  # an order, no secret
         return shuffled
 
-    def _left(self, cells: list[Cell], going: set[str], number: int) -> int:
-        """How many processes would follow if every live cell went on to the last round."""
+    def _left(self, cells: list[Cell], going: Collection[str], number: int) -> int:
+        """How many processes would follow at most."""
         alive = [cell for cell in cells if cell.id in going and cell.id not in self._ended]
         rest = sum(1 for cell in alive if (cell.id, number) not in self._done)
-        return rest + len(alive) * (self._profile.rounds_most - number - 1)
+        return rest + self._policy.ahead(number, len(alive))
 
-    def _one(self, cell: Cell, number: int, preparer: Preparer, ready: Ready) -> Record:
-        request = measure_request(preparer.request(cell), ready, self._profile.process_s) | self._bounds()
+    def one(self, cell: Cell, number: int, preparer: Preparer, ready: Ready, turn: Turn) -> Record:
+        """One process of one cell, not yet written down."""
+        if not turn.judge:
+            ready = replace(ready, parent="")
+        request = measure_request(preparer.request(cell), ready, turn.process_s) | self._bounds()
+        if ready.cpus:
+            request["affinity"] = list(ready.cpus)
         if cell.id not in self._looked and on_gpu(cell.runtime):
             return self._looking(cell, number, preparer, ready, request)
         return self._measured(cell, number, preparer, ready, request)
@@ -192,7 +202,9 @@ class Runner:
     def _judge(self, record: Record, preparer: Preparer, ready: Ready, answers: str) -> Record:
         """The record with its quality beside the form raw; one that is past a limit is wrong."""
         request = preparer.quality_request(ready, str(record.facts["judged_as"]), answers) | self._bounds()
+        begin = self._clock()
         outcome = self._spawn(request, {}, QUALITY_TIMEOUT_S)
+        record = replace(record, facts={**record.facts, "judged_s": self._clock() - begin})
         if outcome.status != "ok" or outcome.body["status"] != "ok":
             reason = outcome.reason or str(outcome.body.get("reason"))
             return replace(record, status="failed", reason=f"its quality could not be judged: {reason}")
@@ -209,8 +221,8 @@ class Runner:
         if record.status != "ok":
             # One wrong answer or one crash settles a cell: its time would mean nothing.
             self._ended.add(record.cell)
-        elif record.settled_ns.size:
-            self._medians.setdefault(record.cell, {})[record.round] = float(np.median(record.settled_ns))
+        elif (seen := seen_in(record)) is not None:
+            self._history.setdefault(record.cell, {})[record.round] = seen
 
 
 def measure_request(engine: Mapping[str, Any], ready: Ready, process_s: float) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def spawn(request: dict[str, Any], environment: Mapping[str, str], timeout_s: fl
     """Run one worker to its end.
 
     Args:
-        request: JSON values; ``task`` names what to do.
+        request: JSON values; ``task`` names what to do. ``python`` is the interpreter, and ``root`` the folder that
+            rtfloor is taken from, where they are not ours: a named version of a runtime has an environment of its own.
         environment: added to this process's own before anything is imported.
         timeout_s: from start to reply; a worker that takes longer is killed with all it started.
 
@@ -66,12 +67,12 @@ def spawn(request: dict[str, Any], environment: Mapping[str, str], timeout_s: fl
     with tempfile.TemporaryFile() as output, os.fdopen(reply_read, "rb") as reply:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "bench.worker", str(reply_write), str(os.getpid())],
+                [request.get("python", sys.executable), "-P", "-m", "bench.worker", str(reply_write), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 pass_fds=(reply_write,),
-                env=_environment(environment),
+                env=worker_environment(environment, Path(request.get("root", ROOT))),
                 # A group of its own: Ctrl-C reaches the parent alone, and a kill reaches everything below.
                 start_new_session=True,
             )
@@ -83,9 +84,15 @@ def spawn(request: dict[str, Any], environment: Mapping[str, str], timeout_s: fl
             _kill_group(process)
 
 
-def _environment(added: Mapping[str, str]) -> dict[str, str]:
+def worker_environment(added: Mapping[str, str], root: Path = ROOT) -> dict[str, str]:
+    """The variables of a worker: ours, where to find rtfloor, and some more; the same for every interpreter.
+
+    Args:
+        added: what the runtime needs.
+        root: the folder that rtfloor is taken from.
+    """
     environment = dict(os.environ)
-    paths = [str(ROOT), *filter(None, [environment.get("PYTHONPATH", "")])]
+    paths = [str(root), *filter(None, [environment.get("PYTHONPATH", "")])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     # NumPy's own matrix library would keep a pool of idle threads beside the engine's.
     environment["OPENBLAS_NUM_THREADS"] = "1"

@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
+from bench.ladder_spec import StepSpec, parse_steps
 from bench.model_spec import MODEL_KEYS, model_spec
-from bench.plan import LAYOUTS, ModelSpec
-from bench.profile import profiles
+from bench.plan import LAYOUTS, PLACEMENTS, ModelSpec
+from bench.profile import profile_changes, profiles
 from models.errors import ModelError
 from models.facts import zoo
 from models.metric import parse_metric
+from results.sweep import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SUITE_KEYS = ("title", "cells", "models", "metrics", "race")
-GROUP_KEYS = ("models", "forms", "runtimes", "layouts", "threads", "profiles", "options")
+SUITE_KEYS = ("title", "cells", "models", "metrics", "race", "profiles", "steps")
+GROUP_KEYS = (
+    *("models", "forms", "runtimes", "layouts", "threads", "placements", "profiles", "options"),
+    *("sweep", "axes", "copies"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class Group:
         threads: numbers, or ``"all"`` for every CPU this process may use.
         profiles: the profiles it belongs to; empty means all.
         options: runtime → option → the values to try.
+        placements: keys of :data:`bench.plan.PLACEMENTS`.
+        sweep: of :data:`results.sweep.KINDS`; empty: every combination is measured, and nothing is asked of it.
+        axes: names of what a sweep changes, or ``"all"`` for every option of the runtime. Layouts, threads and
+            placements are axes of a sweep wherever there are several; the first is the default.
+        copies: how often a sweep measures its default again in each round; None for as many as serve it best.
     """
 
     models: tuple[str, ...]
@@ -45,6 +55,10 @@ class Group:
     threads: tuple[int | str, ...] = ("all",)
     profiles: tuple[str, ...] = ()
     options: Mapping[str, Mapping[str, tuple[Any, ...]]] = field(default_factory=dict)
+    placements: tuple[str, ...] = ("free",)
+    sweep: str = ""
+    axes: tuple[str, ...] = ()
+    copies: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,8 @@ class Suite:
 
     Attributes:
         race: whether cells that are beyond doubt behind may stop early, where the profile has that.
+        steps: of a ladder, in order.
+        measure: profile → what the suite changes about how much is measured, see ``profiles.toml``.
     """
 
     name: str
@@ -61,6 +77,8 @@ class Suite:
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
     race: bool = True
+    measure: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    steps: tuple[StepSpec, ...] = ()
 
 
 def builtin_names() -> list[str]:
@@ -129,7 +147,9 @@ def parse_suite(text: str, name: str, folder: Path) -> Suite:
     race = data.get("race", True)
     if not isinstance(race, bool):
         raise UserError(f"suite {name}: race must be true or false, not {race!r}")
-    return Suite(name, title, parsed, specs, _metrics(data, name, folder), race)
+    measure = profile_changes(data.get("profiles", {}), f"suite {name}, [profiles]")
+    steps = parse_steps(data.get("steps", []), parsed, f"suite {name}")
+    return Suite(name, title, parsed, specs, _metrics(data, name, folder), race, measure, steps)
 
 
 def _metrics(data: Mapping[str, Any], name: str, folder: Path) -> tuple[str, ...]:
@@ -153,10 +173,15 @@ def _group(entry: Any, where: str) -> Group:
         if key not in entry:
             raise UserError(f"{where} lacks the key '{key}'")
     axes: dict[str, Any] = {}
-    for key in ("models", "forms", "runtimes", "layouts", "profiles"):
+    for key in ("models", "forms", "runtimes", "layouts", "placements", "profiles", "axes"):
         if key in entry:
             axes[key] = _strings(entry[key], key, where)
-    for key, allowed in (("layouts", list(LAYOUTS)), ("profiles", list(profiles()))):
+    axes |= _sweep(entry, where)
+    for key, allowed in (
+        ("layouts", list(LAYOUTS)),
+        ("profiles", list(profiles())),
+        ("placements", list(PLACEMENTS)),
+    ):
         for value in axes.get(key, ()):
             if value not in allowed:
                 raise UserError(f"{where}: {key} has {value!r}; allowed: {', '.join(allowed)}")
@@ -178,6 +203,23 @@ def _group(entry: Any, where: str) -> Group:
         for runtime, chosen in options.items()
     }
     return Group(**axes)
+
+
+def _sweep(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What a group says about being swept."""
+    if "sweep" not in entry:
+        for key in ("axes", "copies"):
+            if key in entry:
+                raise UserError(
+                    f"{where}: {key} is for a sweep; say which with sweep = {' or '.join(map(repr, KINDS))}"
+                )
+        return {}
+    kind, copies = entry["sweep"], entry.get("copies")
+    if kind not in KINDS:
+        raise UserError(f"{where}: sweep has {kind!r}; allowed: {', '.join(KINDS)}")
+    if copies is not None and (not isinstance(copies, int) or isinstance(copies, bool) or copies < 0):
+        raise UserError(f"{where}: copies has {copies!r}; allowed: whole numbers from 0")
+    return {"sweep": kind, "copies": copies}
 
 
 def parse_threads(value: Any, where: str) -> int | str:

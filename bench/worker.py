@@ -23,6 +23,7 @@ from typing import Any
 TASKS = {
     "prepare": "bench.tasks.prepare",
     "oracle": "bench.tasks.oracle",
+    "axes": "bench.tasks.axes",
     "batch": "bench.tasks.batch",
     "build": "bench.tasks.build",
     "measure": "bench.tasks.measure",

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports import tuned
+from reports.effects import entry as sweep_entry
+from reports.effects import views as sweep_views
+from reports.ladder_steps import document_entry
 from results.floors import BELOW, Floors
 from results.noise import noise
 from results.summary import CellSummary, summarise
@@ -28,7 +32,8 @@ def document(run: RunFile) -> dict[str, Any]:
     """Everything about a run, JSON values; null where there is no honest value.
 
     Keys: ``run`` (path), ``status``, ``title``, ``profile``, ``created``, ``command``, ``host``, ``gpus``, ``noise``,
-    ``warnings``, ``peaks``, ``node_times``, ``cells``. Everything is explained in ``docs/json.md``.
+    ``warnings``, ``peaks``, ``node_times``, ``ladder``, ``sweeps``, ``search``, ``cells``. Everything is explained
+    in ``docs/json.md``.
     """
     facts = run.facts()
     records = list(run.records())
@@ -60,6 +65,11 @@ def document_of(
         "warnings": facts.get("warnings", []),
         "peaks": {device: facts.get("peaks", {}).get(device) for device in ("cpu", "gpu")},
         "node_times": facts.get("node_times", {}),
+        "ladder": document_entry(facts, cells),
+        "sweeps": [sweep_entry(view) for view in sweep_views(facts, cells)],
+        "search": None
+        if (found_best := tuned.found(facts, cells, records)) is None
+        else tuned.entry(found_best, facts),
     }
     found = [cell_entry(cell, floors) for cell in cells]
     return {key: finite(value) for key, value in entry.items()} | {"cells": found}

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reports import budgets, compare, duel, forms, gpu, kept, words, work
+from reports import budgets, compare, duel, effects, forms, gpu, kept, ladder_steps, tuned, words, work
 from reports.answer import answer, headline
 from reports.charts import canvas
 from reports.charts.chart import distinct
@@ -79,6 +79,7 @@ def one_run(source: Source, folder: Path, formats: Sequence[str] = FORMATS, *, s
             cells = frame_of_cells(source.cells, source.facts, source.name)
             written.text("cells.csv", cells.to_csv(index=False))
             written.text("processes.csv", processes_frame(run).to_csv(index=False))
+            _effects_csv([source], written)
         if samples:
             from results.frames import samples_frame
 
@@ -113,9 +114,19 @@ def several_runs(sources: Sequence[Source], folder: Path, formats: Sequence[str]
         frames = [frame_of_cells(source.cells, source.facts, source.name) for source in sources]
         written.text("cells.csv", pd.concat(frames, ignore_index=True).to_csv(index=False))
         written.text("comparison.csv", pd.DataFrame(comparison_entry(comparison)["pairs"]).to_csv(index=False))
+        _effects_csv(sources, written)
     _pictures(drawn, written, formats)
     kept.clear(folder, written.paths, [_identity(source) for source in sources], formats)
     return written
+
+
+def _effects_csv(sources: Sequence[Source], written: Written) -> None:
+    """Effects of sweeps, where there are any."""
+    rows = [row for one in sources for row in effects.csv_rows(effects.views(one.facts, one.cells), one.name)]
+    if rows:
+        import pandas as pd
+
+        written.text("effects.csv", pd.DataFrame(rows).to_csv(index=False))
 
 
 def _identity(source: Source) -> str:
@@ -182,6 +193,16 @@ def markdown(source: Source, drawn: Mapping[str, Sequence[Chart]]) -> str:
     said = headline(source.title, source.noise, facts.get("status"), facts.get("ended_by")).split("\n")
     parts = [f"# {said[0]}", "", *said[1:], "", "## The answer", ""]
     parts += [f"- {line.strip()}" for line in answer(source.cells)]
+    if climbed := ladder_steps.page(facts, source.cells):
+        parts += ["", "## Step by step", "", *_links(drawn, "steps"), climbed]
+    swept = effects.views(facts, source.cells)
+    if swept:
+        parts += ["", "## What matters", "", *_links(drawn, "effects"), "\n\n".join(map(effects.markdown, swept))]
+    if (search := tuned.found(facts, source.cells, source.records)) is not None:
+        parts += ["", "## What the search found", ""]
+        parts += [f"- {line.strip()}" for line in tuned.sentences(search, source.cells, None)]
+        if code := (facts.get("snippet") or {}).get("python"):
+            parts += ["", "```python", code.rstrip(), "```"]
     parts += ["", "## Ladder", "", *_links(drawn, "ladder"), *_cells_table(source)]
     views = run_views(source.cells, source.floors, f"run {source.name}")
     parts += ["", "## Distance from the floor", "", *_links(drawn, "floor")]

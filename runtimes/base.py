@@ -154,6 +154,22 @@ class Runtime(ABC):
         """
         return {}
 
+    def build_timeout_s(self, request: Request) -> float:
+        """Seconds that ``build`` may take at most for this request; a process that takes longer is stopped."""
+        return 900.0
+
+    def refusal(self, options: Mapping[str, Value], threads: int) -> str:
+        """Why these options cannot be had together; empty where they can.
+
+        Args:
+            options: every declared one.
+            threads: of one session.
+        """
+        for clash in self.clashes:
+            if clash.hits(options, self.options):
+                return clash.why
+        return ""
+
     def settings_here(self) -> tuple[str, ...]:
         """Every setting that the installed version has, in the vendor's spelling, by asking the library.
 

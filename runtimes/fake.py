@@ -60,6 +60,9 @@ class Fake(Runtime):
         Option("between", 0.005, "standard deviation between processes, as a share", minimum=0),
         Option("warmup_calls", 0, "this many first calls take three times as long", minimum=0),
         Option("seed", -1, "fixes its latencies; -1: another seed in each process"),
+        Option("label", "a", "changes nothing at all, so that a sweep of it must find nothing", ("a", "b")),
+        Option("slower", 0.0, "makes every call so much longer, as a share", minimum=0, tried=(0.03,)),
+        Option("memory_mib", 0, "touches so many MiB when it loads, and keeps them", minimum=0),
     )
 
     def probe(self) -> Probe:
@@ -88,7 +91,7 @@ class Fake(Runtime):
         from runtimes.profiled_nodes import Profile, ProfiledNode
 
         graph = read_graph(request.model)
-        planned_ns = float(request.options["latency_us"]) * 1e3
+        planned_ns = float(request.options["latency_us"]) * 1e3 * (1 + float(request.options["slower"]))
         each_ns = planned_ns / max(len(graph.live), 1)
         nodes = tuple(
             ProfiledNode(node.key, node.operator, each_ns, 1.0, (node.key,))
@@ -109,7 +112,10 @@ class FakeSession(Session):
         seed = int(given["seed"])
         self._random = random.Random(os.urandom(8) if seed < 0 else seed + index)  # noqa: S311  # latencies, not secrets
         process = self._random.gauss(1.0, float(given["between"]))
-        self._latency_ns = float(given["latency_us"]) * 1e3 * max(process, 0.1)
+        longer = 1 + float(given["slower"])
+        self._latency_ns = float(given["latency_us"]) * 1e3 * max(process, 0.1) * longer
+        # Copied from bytes that are not zero, or the pages would not be touched.
+        self._hoard = b"\1" * (int(given["memory_mib"]) << 20)
         self._spread, self._warmup = float(given["spread"]), int(given["warmup_calls"])
         self._precision = request.precision
         self._calls = 0

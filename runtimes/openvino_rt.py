@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtimes.base import Facts, Request, Runtime, Session
+from runtimes.base import Facts, Request, Runtime, Session, Snippet
 from runtimes.errors import engine_error
-from runtimes.options import Option
+from runtimes.openvino_axes import AXES, CLASHES, FIXED, properties, variables
+from runtimes.openvino_snippet import script
+from runtimes.options import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,14 +24,15 @@ if TYPE_CHECKING:
     from runtimes.openvino_nodes import Op
     from runtimes.profiled_nodes import Profile
 
-# Asked for nothing, OpenVINO computes in bf16 wherever the chip has instructions for it, so the
-# hint is always sent. ``default`` sends none, for those who want to see that.
-PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 # Where the arithmetic is. A graph without any of these is judged by its other floating-point layers.
 HEAVY = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "RNNCell", "RNNSeq", "LSTMCell", "LSTMSequence"}
 # Layers whose precision says nothing about the arithmetic: constants, copies, graph ends.
 MOVES = {"Const", "Input", "Output", "Reorder", "Reshape", "Concatenation", "Transpose", "Split", "MemoryInput"}
+# What oneDNN calls its variables after its own name.
+ONEDNN = {"MAX_CPU_ISA", "CPU_ISA_HINTS", "DEFAULT_FPMATH_MODE", "PRIMITIVE_CACHE_CAPACITY"}
+# Looks like a variable, and is the key under which a model keeps the version that wrote it.
+NO_SETTINGS = {"OV_VERSION"}
 
 
 class OpenVinoCpu(Runtime):
@@ -37,22 +42,41 @@ class OpenVinoCpu(Runtime):
     title = "OpenVINO, CPU"
     distributions = ("openvino",)
     install = "pip install 'rtfloor[cpu]'"
-    options = (
-        Option(
-            "precision",
-            "fp32",
-            "INFERENCE_PRECISION_HINT; 'default' sends none, which is bf16 where the chip has it",
-            (*PRECISIONS, "default"),
-        ),
-        Option("enable_cpu_pinning", False, "pin the engine's threads to cores"),
-        Option("enable_hyper_threading", False, "use both hardware threads of a core"),
-        Option("execution_mode", "PERFORMANCE", "EXECUTION_MODE_HINT", ("PERFORMANCE", "ACCURACY")),
-    )
+    options = AXES
+    fixed = FIXED
+    clashes = CLASHES
+
+    def environment(self, request: Request) -> dict[str, str]:
+        """Which instructions may be used; both libraries read it once."""
+        return variables(request.options)
 
     def start(self) -> None:
         import openvino
 
         del openvino
+
+    def settings_here(self) -> tuple[str, ...]:
+        """Properties that the plugin takes, listed or not, variables that it looks for, and ways of calling."""
+        import openvino as ov
+
+        words = _words(Path(ov.__file__).parent / "libs")
+        core = ov.Core()
+        # Until the plugin is there, any name is taken and kept for it.
+        core.get_property("CPU", "FULL_DEVICE_NAME")
+        found = [name for name in sorted(words) if _is_property(core, name)]
+        found += sorted(f"ONEDNN_{name}" for name in ONEDNN & words)
+        found += sorted(name for name in words if name.startswith(("OV_", "OPENVINO_")) and name not in NO_SETTINGS)
+        for call in (ov.InferRequest.infer, ov.InferRequest.start_async):
+            names = [name for name in inspect.signature(call).parameters if name != "self"]
+            found += [f"InferRequest.{call.__name__}({name})" for name in names]
+        return (*found, "InferRequest.start_async")
+
+    def snippet(self, request: Request) -> Snippet:
+        told = properties(request)
+        environment = variables(request.options)
+        return Snippet(
+            script(request, told, environment), {key: text(value) for key, value in told.items()}, environment
+        )
 
     def load(self, request: Request) -> list[Session]:
         try:
@@ -94,22 +118,12 @@ class OpenVinoCpu(Runtime):
         """The model as it was imported, and compiled."""
         import openvino as ov
 
-        given = request.options
-        settings: dict[str, Any] = {
-            "NUM_STREAMS": request.sessions,
-            "INFERENCE_NUM_THREADS": request.sessions * request.threads,
-            "ENABLE_CPU_PINNING": given["enable_cpu_pinning"],
-            "ENABLE_HYPER_THREADING": given["enable_hyper_threading"],
-            "EXECUTION_MODE_HINT": given["execution_mode"],
-        }
-        if given["precision"] != "default":
-            settings["INFERENCE_PRECISION_HINT"] = PRECISIONS[str(given["precision"])]
         core = ov.Core()
         model = core.read_model(str(request.model))
         # A file may have left sizes open where fixing them would have broken it.
         if any(port.partial_shape.is_dynamic for port in model.inputs):
             model.reshape({index: list(item.shape) for index, item in enumerate(request.inputs)})
-        return model, core.compile_model(model, "CPU", settings | more)
+        return model, core.compile_model(model, "CPU", properties(request) | more)
 
 
 class OpenVinoSession(Session):
@@ -118,7 +132,11 @@ class OpenVinoSession(Session):
     def __init__(self, compiled: Any, request: Request) -> None:
         self._compiled = compiled
         infer_request = compiled.create_infer_request()
+        self._request = infer_request
         self._infer = infer_request.infer
+        self._names = [item.name for item in request.inputs]
+        self._share = bool(request.options["share_inputs"])
+        self._asynchronous = request.options["call"] == "start_async"
         # The request's own input memory, viewed once and here: handing arrays to infer() costs
         # 25 µs more a call, and looking at a tensor's memory for the first time from two threads
         # at once made both wait for each other for ever (once in about a hundred processes).
@@ -132,10 +150,18 @@ class OpenVinoSession(Session):
                 _ = infer_request.get_output_tensor(index).data
 
     def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
-        for name, memory in self._inputs:
-            memory[...] = feeds[name]
+        given: Any = None
+        if self._share:
+            given = [feeds[name] for name in self._names]
+        else:
+            for name, memory in self._inputs:
+                memory[...] = feeds[name]
         try:
-            answers = self._infer()  # copies its outputs out
+            if self._asynchronous:
+                self._request.start_async(given, share_inputs=self._share)
+                self._request.wait()
+                return [self._request.get_output_tensor(index).data.copy() for index in self._outputs]
+            answers = self._infer(given, share_inputs=self._share)  # copies its outputs out
         except Exception as error:  # every failure of a foreign library becomes a row
             raise engine_error("openvino could not answer", error) from error
         return [answers[index] for index in self._outputs]
@@ -167,6 +193,22 @@ class OpenVinoSession(Session):
                 "threads": int(self._compiled.get_property("INFERENCE_NUM_THREADS")),
             },
         )
+
+
+def _words(folder: Path) -> set[str]:
+    """Everything in the plugin and the library below it that is spelled like the name of a setting."""
+    files = [path for pattern in ("libopenvino_intel_cpu_plugin.*", "libopenvino.*") for path in folder.glob(pattern)]
+    spelled = re.compile(rb"(?<=\0)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?=\0)")
+    return {word.decode() for path in files for word in spelled.findall(path.read_bytes())}
+
+
+def _is_property(core: Any, name: str) -> bool:
+    """Whether the plugin knows a property of that name: it complains of the value then, or of nothing."""
+    try:
+        core.set_property("CPU", {name: "?"})
+    except Exception as error:  # noqa: BLE001  # the binding raises what it likes; the text tells
+        return "Unsupported property" not in str(error)
+    return True
 
 
 def _compressed(op: Any) -> bool:

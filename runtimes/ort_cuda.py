@@ -13,15 +13,18 @@ from runtimes.gpu.libraries import load_library
 from runtimes.gpu.options import GRAPH, TRANSFER, WAIT, check_tf32, probe_gpu
 from runtimes.gpu.session import GpuSession, opened_gpu, precision_ran, zeros
 from runtimes.installed import Probe, owners_of
-from runtimes.options import Option
+from runtimes.options import Fixed, Option
 from runtimes.ort import TWINS, OrtCpu
+from runtimes.ort_axes import AXES, BASICS
+from runtimes.ort_axes_graph import GRAPH as REWRITING
+from runtimes.ort_fixed import FIXED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from runtimes.base import Array, Request, Session
+    from runtimes.base import Array, Request, Session, Snippet
     from runtimes.gpu.device import Gpu
-    from runtimes.options import Value
+    from runtimes.options import Clash, Value
     from runtimes.profiled_nodes import Profile
 
 PROVIDER = "CUDAExecutionProvider"
@@ -69,6 +72,24 @@ PROVIDER_OPTIONS = (
     Option("gpu_mem_limit", 0, "most GPU memory, bytes; 0: no limit", minimum=0),
 )
 
+# What ort-cpu says of these is not so here.
+OTHERWISE = {
+    "ep.cuda.*": "not tried yet: keys of the CUDA provider for operators of language models",
+    "gpu_graph_id": "the adapter sets it: a session with a graph has one for every thread",
+    "disable_synchronize_execution_providers": "the adapter sets it, and waits for the stream itself",
+}
+
+
+def _fixed() -> tuple[Fixed, ...]:
+    """As on the processor, but for what is otherwise, and for axes that a GPU has not."""
+    here = {setting for option in (*BASICS, *REWRITING) for setting in option.settings}
+    elsewhere = dict.fromkeys(setting for option in AXES for setting in option.settings if setting not in here)
+    why = "an axis of ort-cpu: work on the processor, of which a graph on a GPU leaves none"
+    return (
+        *(Fixed(one.setting, OTHERWISE.get(one.setting, one.why)) for one in FIXED),
+        *(Fixed(setting, why) for setting in elsewhere),
+    )
+
 
 class OrtCuda(OrtCpu):
     """The CUDA provider on a stream of ours; falling back to the CPU is an error here, not a slower answer."""
@@ -85,9 +106,12 @@ class OrtCuda(OrtCpu):
         TRANSFER,
         GRAPH,
         WAIT,
-        *(option for option in OrtCpu.options if option.name != "precision"),
+        *BASICS[1:],
+        *REWRITING,
         *PROVIDER_OPTIONS,
     )
+    fixed: ClassVar[tuple[Fixed, ...]] = _fixed()
+    clashes: ClassVar[tuple[Clash, ...]] = ()
 
     def probe(self) -> Probe:
         """A GPU, the right package, and not its twin beside it."""
@@ -102,6 +126,10 @@ class OrtCuda(OrtCpu):
         for name in LIBRARIES:
             load_library(name)
         ort.preload_dlls()
+
+    def snippet(self, request: Request) -> Snippet:
+        """Refused, as long as nobody has written one with streams and memory on the device."""
+        return Runtime.snippet(self, request)
 
     def load(self, request: Request) -> list[Session]:
         """One session of the engine, one stream and one set of memory for every session of ours."""

@@ -1,8 +1,9 @@
-"""Which runtimes there are: ours, and those that other packages register."""
+"""Which runtimes there are: ours, and those that other packages register; each by name, or in a named version."""
 
 from __future__ import annotations
 
 import importlib
+import re
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ BUILT_IN = {
     "ort-tensorrt": "runtimes.ort_tensorrt:OrtTensorRt",
     "fake": "runtimes.fake:Fake",
 }
+# A version in the normal form of PEP 440: nothing that an installer could read as a flag, a range or a path.
+VERSION = re.compile(r"(\d+!)?\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9]+(\.[a-z0-9]+)*)?", re.ASCII)
 
 
 def names() -> list[str]:
@@ -33,13 +36,35 @@ def names() -> list[str]:
     return [*BUILT_IN, *sorted(_third_party().keys() - BUILT_IN.keys())]
 
 
-def get(name: str) -> Runtime:
-    """The adapter of that name; no vendor library is imported.
+def plain(name: str) -> str:
+    """The name without its version: ``ort-cpu`` of ``ort-cpu@1.24.4``."""
+    return name.partition("@")[0]
+
+
+def version(name: str) -> str:
+    """The version that a name asks for: ``1.24.4`` of ``ort-cpu@1.24.4``; empty where it asks for none.
 
     Raises:
-        KeyError: there is none; the text names those there are.
+        KeyError: what stands there is no version.
+    """
+    _, at, asked = name.partition("@")
+    if at and not VERSION.fullmatch(asked):
+        raise KeyError(
+            f"runtime {name!r}: {asked!r} is no version; after the @ belongs one as packages write it, "
+            "such as ort-cpu@1.24.4 or tvm@0.27.0.post1"
+        )
+    return asked
+
+
+def get(name: str) -> Runtime:
+    """The adapter of that name, which is the same for all versions; no vendor library is imported.
+
+    Raises:
+        KeyError: there is none; the text names those there are. Or what stands after ``@`` is no version.
         UnavailableError: it is registered, but its own code cannot be imported.
     """
+    version(name)
+    name = plain(name)
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         adapter = getattr(importlib.import_module(module), attribute)()

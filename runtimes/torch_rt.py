@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runtimes.base import Facts, Request, Runtime, Session
+from runtimes.base import Facts, Request, Runtime, Session, Snippet
 from runtimes.errors import EngineError, engine_error
-from runtimes.options import Option
+from runtimes.options import text
+from runtimes.torch_axes import AXES, CLASHES, FIXED, INDUCTOR, MODE, inductor_settings
+from runtimes.torch_snippet import script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,10 +29,9 @@ class TorchCpu(Runtime):
     title = "PyTorch, CPU"
     distributions = ("torch",)
     install = "pip install 'rtfloor[torch]'"
-    options = (
-        Option("precision", "fp32", "arithmetic: the graph's own float32", ("fp32",)),
-        Option("compiler", "eager", "operator by operator, or compiled by inductor", ("eager", "inductor")),
-    )
+    options = AXES
+    fixed = FIXED
+    clashes = CLASHES
 
     def environment(self, request: Request) -> dict[str, str]:
         """Thread counts of both maths libraries, and where inductor keeps its code."""
@@ -53,19 +56,47 @@ class TorchCpu(Runtime):
             if switch is not None and hasattr(switch, "fp32_precision"):
                 switch.fp32_precision = "ieee"
 
+    def settings_here(self) -> tuple[str, ...]:
+        """Switches of the process and its libraries, what ``torch.compile`` takes, its modes, and what we set of it."""
+        import torch
+        import torch._inductor as inductor
+
+        switches = [f"torch.{name}" for name in dir(torch) if name.startswith(("set_", "use_"))]
+        switches += [f"torch.{name}" for name in ("inference_mode", "no_grad", "channels_last", "compile")]
+        backends = [
+            f"torch.backends.{library}.{name}"
+            for library in ("mkl", "mkldnn", "mha", "nnpack", "opt_einsum", "quantized")
+            for name in _switches(sys.modules[f"torch.backends.{library}"])
+        ]
+        parameters = [f"torch.compile({name})" for name in inspect.signature(torch.compile).parameters]
+        modes = [MODE + name for name in inductor.list_mode_options()]
+        ours = {setting for option in AXES for setting in option.settings if setting.startswith(INDUCTOR)}
+        entries = sorted(ours & {INDUCTOR + name for name in inductor.list_options()})
+        return (*switches, *backends, *parameters, *modes, *entries)
+
+    def snippet(self, request: Request) -> Snippet:
+        """The code for the user's own module, saved by ``torch.export``."""
+        variables = {name: value for name, value in self.environment(request).items() if name.endswith("_THREADS")}
+        kept = {option.name: option for option in AXES if request.options[option.name] != option.default}
+        settings = {
+            "torch.set_num_threads": str(request.threads),
+            **{option.settings[0]: text(request.options[name]) for name, option in kept.items() if option.settings},
+        }
+        return Snippet(script(request, variables), settings, variables)
+
     def build(self, request: Request) -> dict[str, Any]:
         """Let inductor compile, which fills its cache; eager has nothing to build."""
         if request.options["compiler"] == "eager":
             return {}
         cached = any(request.cache.iterdir())
-        _set_threads(request)
+        _settle(request)
         self._session(request)
         size = sum(path.stat().st_size for path in request.cache.rglob("*") if path.is_file())
         return {"cache_bytes": size, "cache_was_empty": not cached}
 
     def load(self, request: Request) -> list[Session]:
-        """Set the thread counts, then one module per session."""
-        _set_threads(request)
+        """What holds for the whole process, then one module per session."""
+        _settle(request)
         return [self._session(request) for _ in range(request.sessions)]
 
     def profile(
@@ -77,7 +108,7 @@ class TorchCpu(Runtime):
         from runtimes import torch_nodes
         from runtimes.profiled_nodes import WARMUP_CALLS
 
-        _set_threads(request)
+        _settle(request)
         eager = request.options["compiler"] == "eager"
         try:
             if not eager:
@@ -119,7 +150,8 @@ class TorchSession(Session):
         self._call = call
         self._names = [tensor.name for tensor in request.inputs]
         self._kept = frozenset(_memory(buffer) for buffer in module.buffers())
-        self._compiler = str(request.options["compiler"])
+        self._options = request.options
+        self._grad_mode = str(request.options["grad_mode"])
         self._precision = request.precision
 
     def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
@@ -127,7 +159,7 @@ class TorchSession(Session):
         import torch
 
         try:
-            with torch.inference_mode():
+            with getattr(torch, self._grad_mode)():
                 tensors = [torch.from_numpy(_writable(feeds[name])) for name in self._names]
                 taken = {*self._kept, *map(_memory, tensors)}
                 return [_own(output, taken) for output in self._call(*tensors)]
@@ -139,7 +171,7 @@ class TorchSession(Session):
         import torch
 
         details = {
-            "compiler": self._compiler,
+            "compiler": str(self._options["compiler"]),
             "threads": torch.get_num_threads(),
             "interop_threads": torch.get_num_interop_threads(),
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
@@ -157,11 +189,21 @@ def _module(request: Request) -> tuple[Any, Any]:
 
     from runtimes.onnx_torch import load_module
 
-    with torch.inference_mode():
+    given = request.options
+    with getattr(torch, str(given["grad_mode"]))():
         module = load_module(request.model).eval()
-        if request.options["compiler"] == "eager":
-            return module, module
-        call = torch.compile(module, fullgraph=True, dynamic=False)
+        if given["channels_last"]:
+            module = module.to(memory_format=torch.channels_last)
+        if given["compiler"] == "eager":
+            return module, _channels_last(module) if given["channels_last"] else module
+        for name, value in inductor_settings(given).items():
+            import torch._inductor.config as inductor
+
+            setattr(inductor, name, value)
+        mode = None if given["mode"] == "default" else str(given["mode"])
+        call = torch.compile(module, fullgraph=True, dynamic=False, mode=mode)
+        if given["channels_last"]:
+            call = _channels_last(call)
         # Compilation happens at the first call, and it belongs to loading.
         with warnings.catch_warnings():
             # Inductor's own imports use what PyTorch deprecates.
@@ -198,9 +240,39 @@ def _span(event: Any) -> Span:
     return Span(event.name, event.time_range.elapsed_us(), [_span(child) for child in event.cpu_children])
 
 
-def _set_threads(request: Request) -> None:
+def _channels_last(call: Any) -> Any:
+    """What takes images as they come and hands them on with channels last."""
     import torch
 
+    def run(*tensors: Any) -> Any:
+        last = torch.channels_last
+        return call(*[t.contiguous(memory_format=last) if t.dim() == 4 else t for t in tensors])
+
+    return run
+
+
+def _switches(library: Any) -> list[str]:
+    """What can be set of one of PyTorch's libraries: properties, and functions that set some."""
+    # A library that has properties is an object in place of its module, with the module as ``m``.
+    properties = [] if inspect.ismodule(library) and not hasattr(library, "m") else list(vars(type(library)))
+    functions = [name for name in dir(getattr(library, "m", library)) if name.startswith(("set_", "flags", "verbose"))]
+    readers = {"is_available", "supported_engines", "flags_frozen"}
+    return [name for name in (*properties, *functions) if not name.startswith("_") and name not in readers]
+
+
+def _settle(request: Request) -> None:
+    """Thread counts and switches, all of which hold for the whole process."""
+    import torch
+
+    given = request.options
+    if not given["mkldnn"]:
+        torch.backends.mkldnn.enabled = False
+    if not given["nnpack"]:
+        torch.backends.nnpack.set_flags(False)
+    if given["flush_denormal"]:
+        torch.set_flush_denormal(True)
+    if given["deterministic"]:
+        torch.use_deterministic_algorithms(True)
     # Compiled code has the number built in, so it is set before compiling, too.
     torch.set_num_threads(request.threads)
     if torch.get_num_interop_threads() != 1:  # may be set only once

@@ -7,16 +7,18 @@ binding releases the interpreter lock while it does, so two sessions do run side
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import tempfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtimes.base import Facts, Request, Runtime, Session, Tensor
+from runtimes.base import Facts, Request, Runtime, Session, Snippet
 from runtimes.errors import engine_error
-from runtimes.options import Option
+from runtimes.tract_axes import AXES, FIXED, TRANSFORM, fact, script, variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,9 +26,13 @@ if TYPE_CHECKING:
     from runtimes.base import Array
     from runtimes.profiled_nodes import Profile
 
-DTYPES = {"float32": "f32", "float64": "f64", "float16": "f16", "bool": "bool"} | {
-    f"{kind}{bits}": f"{kind[0]}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
-}
+# Types that carry transforms out, of those that have symbols; all are declared by name.
+TYPES = {
+    "ApplyRopeTransform", "Batchify", "BatchifyDataFree", "BlockQuantTransform", "BlockifyTransform", "ConvNhwc",
+    "DetectDiagGatherTransform", "FloatPrecisionTranslator", "KeyValueCacheTransform", "PatchTransform",
+    "PulseTransform", "QuantizeKvStorageTransform", "ScaledMaskedSoftmaxTransform", "SdpaFuseKvCacheBroadcastTransform",
+    "TransformersTransform", "UnfoldKeyValueCacheTransform",
+}  # fmt: skip
 
 
 class TractCpu(Runtime):
@@ -36,7 +42,12 @@ class TractCpu(Runtime):
     title = "tract, CPU"
     distributions = ("tract",)
     install = "pip install 'rtfloor[cpu]'"
-    options = (Option("precision", "fp32", "arithmetic: the graph's own float32", ("fp32",)),)
+    options = AXES
+    fixed = FIXED
+
+    def environment(self, request: Request) -> dict[str, str]:
+        """Knobs, and the threads of the only operator that would take more than the caller's."""
+        return variables(request)
 
     def start(self) -> None:
         with warnings.catch_warnings():
@@ -45,10 +56,39 @@ class TractCpu(Runtime):
             import tract
         del tract
 
+    def settings_here(self) -> tuple[str, ...]:
+        """Knobs and transforms that the library has symbols or text for, and what the binding can call."""
+        import tract
+
+        (library,) = Path(tract.__file__).parent.glob("*.so")
+        data = library.read_bytes()
+        declared = [setting for option in AXES for setting in option.settings] + [one.setting for one in FIXED]
+        kinds = (
+            tract.Onnx, tract.Nnef, tract.InferenceModel, tract.Model, tract.Runtime, tract.Runnable, tract.state.State,
+        )  # fmt: skip
+        methods = [
+            f"{kind.__name__}.{name}"
+            for kind in kinds
+            for name, _ in inspect.getmembers(kind, inspect.isfunction)
+            if not name.startswith("_")
+        ]
+        own = inspect.getmembers(tract, inspect.isfunction)
+        functions = [name for name, call in own if str(call.__module__).startswith("tract") and name != "check"]
+        pool = [name for name in ("RAYON_NUM_THREADS",) if name.encode() in data]
+        return (*pool, *_knobs(data, declared), *_transforms(data, declared), *methods, *functions)
+
+    def snippet(self, request: Request) -> Snippet:
+        settings = {"Model.transform": str(request.options["transform"]), "state": str(request.options["state"])}
+        return Snippet(script(request), settings, variables(request))
+
     def load(self, request: Request) -> list[Session]:
         try:
             runnable, names = _runnable(request)
-            return [TractSession(runnable, names, request.precision) for _ in range(request.sessions)]
+            kept = request.options["state"] == "kept"
+            return [
+                TractSession(runnable.spawn_state() if kept else runnable, names, request.precision)
+                for _ in range(request.sessions)
+            ]
         except Exception as error:  # every failure of a foreign library becomes a row
             raise engine_error(f"tract could not load {request.model.name}", error) from error
 
@@ -71,7 +111,7 @@ class TractCpu(Runtime):
 
 
 class TractSession(Session):
-    """A runnable plan, with a new execution state for every call.
+    """A plan, which makes an execution state for every call, or one state of its own.
 
     A state that is kept carries the hidden values of recurrent operators over to the next call,
     which answers it wrongly; making one costs some microseconds.
@@ -101,9 +141,38 @@ def _runnable(request: Request) -> tuple[Any, list[str]]:
     names = [inference.input_name(index) for index in range(inference.input_count())]
     known = {item.name: item for item in request.inputs}
     for index, name in enumerate(names):
-        inference.set_input_fact(index, _fact(known[name]))
-    return inference.into_model().into_runnable(), names
+        inference.set_input_fact(index, fact(known[name]))
+    model = inference.into_model()
+    if request.options["transform"] != "none":
+        model.transform(str(request.options["transform"]))
+    return model.into_runnable(), names
 
 
-def _fact(item: Tensor) -> str:
-    return ",".join([*map(str, item.shape), DTYPES[item.dtype]])
+def _knobs(data: bytes, declared: list[str]) -> list[str]:
+    """Names of knobs in the library.
+
+    Symbols come with their lengths. Other text runs on into what stands behind it, so of that a declared name that it
+    begins with is believed, and where there is none the whole of it is told.
+    """
+    exact = set()
+    for found in re.finditer(rb"(\d{1,2})(TRACT_[A-Z0-9_]+)", data):
+        length, name = int(found[1]), found[2].decode()
+        if len("TRACT_") < length <= len(name):
+            exact.add(name[:length])
+    # Shorter ones are pieces of machine code.
+    loose = {found.decode() for found in re.findall(rb"TRACT_[A-Z][A-Z0-9_]{5,}", data)}
+    knobs = sorted((name for name in declared if name.startswith("TRACT_")), key=len, reverse=True)
+    for words in loose:
+        if not words.startswith(tuple(exact)):
+            exact.add(next((name for name in knobs if words.startswith(name)), words))
+    return sorted(exact)
+
+
+def _transforms(data: bytes, declared: list[str]) -> list[str]:
+    """Declared transforms whose names are in the library, and types of transforms that are not declared."""
+    names = [name.removeprefix(TRANSFORM) for name in declared if name.startswith(TRANSFORM)]
+    here = [name for name in names if name.encode() in data]
+    # A type's name stands behind its length.
+    symbols = re.findall(rb"NtB\w{1,2}_(\d{1,2})([A-Z]\w*9transform14ModelTransform4name)", data)
+    types = {symbol[: int(length)].decode() for length, symbol in symbols}
+    return [TRANSFORM + name for name in (*here, *sorted(types - TYPES))]

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from runtimes.base import Array, Request, Session
+    from runtimes.base import Array, Request, Session, Snippet
     from runtimes.gpu.device import Gpu
+    from runtimes.options import Clash, Fixed
     from runtimes.profiled_nodes import Profile
 
 CUDART = "libcudart.so.13"
@@ -44,6 +45,9 @@ class TvmCuda(TvmCpu):
         Option("fast_math", False, "coarse division, roots and exponentials, and denormals as zero; TVM's own default"),
     )
     shapeless: ClassVar[tuple[str, ...]] = ("transfer", "wait")
+    # What the processor's adapter says of its settings does not hold here.
+    fixed: ClassVar[tuple[Fixed, ...]] = ()
+    clashes: ClassVar[tuple[Clash, ...]] = ()
 
     def probe(self) -> Probe:
         """A GPU, TVM, and a compiler for the code it writes."""
@@ -68,6 +72,14 @@ class TvmCuda(TvmCpu):
 
         if tvm_ffi.get_global_func("device_api.cuda", allow_missing=True) is None:
             raise UnavailableError("this build of tvm has no CUDA, or its library libtvm_runtime_cuda.so does not load")
+
+    def settings_here(self) -> tuple[str, ...]:
+        """Not asked for yet: the list of the processor's adapter is another one."""
+        return ()
+
+    def snippet(self, request: Request) -> Snippet:
+        """None yet: the processor's is another one."""
+        return Runtime.snippet(self, request)
 
     def load(self, request: Request) -> list[Session]:
         """Load the library; one session only."""
@@ -99,6 +111,9 @@ class TvmCuda(TvmCpu):
             return found
         remedy = "pip install nvidia-cuda-nvcc nvidia-cuda-runtime nvidia-cuda-cccl, or NVIDIA's CUDA toolkit"
         return Probe(False, found.version, "tvm compiles what it writes with nvcc, and none was found", remedy)
+
+    def _device(self) -> dict[str, Any]:
+        return {"capability": _capability()}
 
     def _target(self, request: Request) -> Any:
         import tvm

@@ -1,4 +1,4 @@
-"""Apache TVM on the CPU, compiled without tuning."""
+"""Apache TVM on the CPU, compiled as it stands or tuned first."""
 
 from __future__ import annotations
 
@@ -13,16 +13,33 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from runtimes.artefacts import intact, key_digest, seal_file
 from runtimes.base import Facts, Request, Runtime, Session
 from runtimes.errors import EngineError, UnavailableError, engine_error
-from runtimes.options import Option
+from runtimes.tvm_axes import (
+    CLASHES,
+    LAYOUTS,
+    OPTIONS,
+    SHAPELESS,
+    pass_config,
+    settings_here,
+    target_attributes,
+    variables,
+)
+from runtimes.tvm_database import alone
+from runtimes.tvm_fixed import FIXED
+from runtimes.tvm_snippet import write_snippet
+from runtimes.tvm_tune import best_of, check_packages, told, tune, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runtimes.base import Array
+    from runtimes.base import Array, Snippet
+    from runtimes.options import Clash, Fixed, Option
     from runtimes.profiled_nodes import Profile
 
 # Part of every cache key: raise it when the steps of the compilation change.
-RECIPE = 1
+RECIPE = 2
+
+# 30 s to compile and 30 s to time are the library's own limits; a search takes up to 20 s.
+CANDIDATE_S = 60.0
 
 # The symbol through which generated code starts the thread pool.
 PARALLEL_LAUNCH = b"__TVMBackendParallelLaunch"
@@ -32,40 +49,59 @@ class TvmCpu(Runtime):
     """Relax, from ONNX to a shared library; one virtual machine per concurrent caller."""
 
     name = "tvm"
-    title = "Apache TVM, untuned, CPU"
+    title = "Apache TVM, CPU"
     distributions = ("apache-tvm", "apache-tvm-ffi")
     install = "pip install 'rtfloor[cpu]'"
-    options: ClassVar[tuple[Option, ...]] = (
-        Option("precision", "fp32", "arithmetic: the graph's own float32", ("fp32",)),
-        # Untuned loops do not profit from wider vectors: code for the host's own processor was slower
-        # on one machine (197 ms against 137) and level on a second.
-        Option(
-            "target", "generic", "processor to compile for: any of this architecture, or this one", ("generic", "host")
-        ),
-    )
+    options: ClassVar[tuple[Option, ...]] = OPTIONS
+    fixed: ClassVar[tuple[Fixed, ...]] = FIXED
+    clashes: ClassVar[tuple[Clash, ...]] = CLASHES
 
     # Options that leave the code as it is.
-    shapeless: ClassVar[tuple[str, ...]] = ()
+    shapeless: ClassVar[tuple[str, ...]] = SHAPELESS
 
     def environment(self, request: Request) -> dict[str, str]:
         """The size of the thread pool, and no pinning: a pinned pool escapes the worker's own affinity."""
-        return {"TVM_NUM_THREADS": str(request.threads), "TVM_BIND_THREADS": "0"}
+        return variables(request.options, request.threads)
 
     def start(self) -> None:
         """Import TVM."""
         from tvm import relax  # noqa: F401  # the slow part; the rest is loaded with it
 
+    def settings_here(self) -> tuple[str, ...]:
+        """What bears on a CPU: keys of passes, attributes of targets, parameters of functions, and variables."""
+        return settings_here()
+
+    def snippet(self, request: Request) -> Snippet:
+        """Compiles once, from the records of the tuning if there was one, and keeps the library."""
+        name = f"{key_digest({**self._key(request), 'trials': _trials(request)})[:8]}.so"
+        return write_snippet(
+            request, _processor_kind(request), name, self._records(request) if _trials(request) else None
+        )
+
+    def build_timeout_s(self, request: Request) -> float:
+        """A candidate that takes longest to find, to compile and to time takes about so long."""
+        return super().build_timeout_s(request) + CANDIDATE_S * _trials(request)
+
     def build(self, request: Request) -> dict[str, Any]:
         """Compile into ``request.cache``, unless a finished library for the same question is there."""
         artefact = self._artefact(request)
         cached = intact(artefact)
-        if not cached:
+        if not cached and _trials(request):
+            check_packages()
+            with alone(self._records(request)):
+                # Whoever had the lock before may have done all of it.
+                cached = intact(artefact)
+                if not cached:
+                    self._compile(request, artefact)
+        elif not cached:
             self._compile(request, artefact)
         facts = {
             "artefact": artefact.name,
             "artefact_bytes": artefact.stat().st_size,
             "target": str(self._target(request)),
         }
+        if _trials(request):
+            facts["tuning"] = {"trials": _trials(request), **told(self._records(request))}
         return {"cached": True, **facts} if cached else facts
 
     def load(self, request: Request) -> list[Session]:
@@ -75,10 +111,11 @@ class TvmCpu(Runtime):
 
         self.build(request)
         artefact, target = self._artefact(request), str(self._target(request))
+        allocator = str(request.options["memory_cfg"])
         try:
             library = tvm.runtime.load_module(str(artefact))
             return [
-                TvmSession(relax.VirtualMachine(library, tvm.cpu()), request, artefact, target)
+                TvmSession(relax.VirtualMachine(library, tvm.cpu(), allocator), request, artefact, target)
                 for _ in range(request.sessions)
             ]
         except Exception as error:  # every failure of a foreign library becomes a row
@@ -97,7 +134,8 @@ class TvmCpu(Runtime):
         self.build(request)
         recorder = Recorder(clock)
         try:
-            machine = relax.VirtualMachine(tvm.runtime.load_module(str(self._artefact(request))), tvm.cpu())
+            library = tvm.runtime.load_module(str(self._artefact(request)))
+            machine = relax.VirtualMachine(library, tvm.cpu(), str(request.options["memory_cfg"]))
             main = machine["main"]
             machine.set_instrument(recorder.hook)
             tensors = _tensors(request)
@@ -113,40 +151,70 @@ class TvmCpu(Runtime):
 
     def _executable(self, module: Any, target: Any, request: Request) -> Any:
         """From what the frontend made to code."""
+        import tvm
         from tvm import relax
 
-        with target:
+        if layout := LAYOUTS[str(request.options["conv_layout"])]:
+            module = relax.transform.ConvertLayout({"relax.nn.conv2d": list(layout)})(module)
+        with target, tvm.transform.PassContext(config=pass_config(request.options)):
             module = relax.get_pipeline("zero")(module)
-        return relax.build(module, target)
+            if _trials(request):
+                folder = self._records(request)
+                tune(module, target, request, folder)
+                module = best_of(module, target, folder)
+            return relax.build(module, target, exec_mode=str(request.options["exec_mode"]))
 
     def _target(self, request: Request) -> Any:
         import tvm
         from tvm.target import codegen
 
-        if request.options["target"] == "generic":
-            return tvm.target.Target({"kind": "llvm"})
+        more = target_attributes(request.options)
+        if _trials(request):
+            # Loops are cut into pieces for so many; code that is not tuned has none that are cut.
+            more["num-cores"] = request.threads
+        if _processor_kind(request) == "generic":
+            return tvm.target.Target({"kind": "llvm", **more})
         # A processor LLVM does not know would be compiled for as generic without a word.
         cpu, triple = codegen.llvm_get_system_cpu(), codegen.llvm_get_system_triple()
         if not codegen.llvm_is_valid_cpu(cpu, triple):
             raise EngineError(f"tvm: LLVM has no processor {cpu!r} for {triple}; use target=generic")
-        return tvm.target.Target({"kind": "llvm", "mtriple": triple, "mcpu": cpu})
+        return tvm.target.Target({"kind": "llvm", "mtriple": triple, "mcpu": cpu, **more})
 
     def _artefact(self, request: Request) -> Path:
-        """Where the library for this request belongs; the name tells everything that shapes its code.
+        """Where the library for this request belongs; the name tells everything that shapes its code."""
+        kind = _processor_kind(request) if "target" in request.options else self.name
+        trials = {"trials": _trials(request)} if _trials(request) else {}
+        return request.cache / f"{request.model.stem[:60]}-{kind}-{key_digest({**self._key(request), **trials})}.so"
 
-        Threads are not part of it: untuned code is the same for any number of them.
+    def _records(self, request: Request) -> Path:
+        """The folder of the tuning's records: its question, in which the number of trials is not, and that number."""
+        return (
+            request.cache / f"records-{request.model_sha256[:16]}-{key_digest(self._key(request))}-{_trials(request)}"
+        )
+
+    def _key(self, request: Request) -> dict[str, Any]:
+        """All that shapes the code, but for the number of trials; told without TVM.
+
+        Threads are part of it only if it is tuned: untuned code is the same for any number of them.
         """
-        key = {
+        shaping = {name: value for name, value in request.options.items() if name not in (*self.shapeless, "trials")}
+        if "target" in shaping:
+            shaping["target"] = _processor_kind(request)
+        tuning = {"threads": request.threads, "tuner": versions()} if _trials(request) else {}
+        return {
             "recipe": RECIPE,
             "model": request.model_sha256,
             "versions": [metadata.version(name) for name in self.distributions],
-            "target": str(self._target(request)),
             "machine": platform.machine(),
-            "options": {name: value for name, value in request.options.items() if name not in self.shapeless},
-            "host": _processor() if request.options.get("target") == "host" else "",
+            "options": shaping,
+            "host": _processor() if shaping.get("target") == "host" else "",
+            **self._device(),
+            **tuning,
         }
-        kind = request.options.get("target", self.name)
-        return request.cache / f"{request.model.stem[:60]}-{kind}-{key_digest(key)}.so"
+
+    def _device(self) -> dict[str, Any]:
+        """What else the code is made for, for cache keys."""
+        return {}
 
     def _compile(self, request: Request, artefact: Path) -> None:
         import onnx
@@ -193,6 +261,7 @@ class TvmSession(Session):
         self._artefact = artefact
         self._target = target
         self._precision = request.precision
+        self._trials = _trials(request)
 
     def run(self, feeds: dict[str, Array]) -> Sequence[Array]:
         """Copy in, call, copy out."""
@@ -210,7 +279,8 @@ class TvmSession(Session):
         """The target, and whether the code uses the thread pool at all."""
         details = {
             "target": self._target,
-            "tuned": False,
+            "tuned": self._trials > 0,
+            "trials": self._trials,
             # Without a schedule every loop stays serial, and more threads change nothing.
             "parallel_loops": PARALLEL_LAUNCH in self._artefact.read_bytes(),
             # Seen with 0.27: a parallel loop called from two Python threads starts two pools, and
@@ -223,6 +293,18 @@ class TvmSession(Session):
         """Let go of the machine and its tensors."""
         self._main = None
         self._inputs = []
+
+
+def _trials(request: Request) -> int:
+    return int(request.options.get("trials", 0))
+
+
+def _processor_kind(request: Request) -> str:
+    """``generic`` or ``host``."""
+    asked = str(request.options.get("target", "generic"))
+    if asked != "auto":
+        return asked
+    return "host" if _trials(request) else "generic"
 
 
 def _tensors(request: Request) -> list[tuple[str, Any]]:

@@ -200,6 +200,43 @@ def test_inputs_that_give_nan_are_refused_with_the_next_step(tmp_path: Path, cli
     assert fed.returncode == 0, fed.stderr
 
 
+def test_versions_are_runtimes_wherever_one_may_be_named(cli: Cli) -> None:
+    two = ("list", "--model", "null", "--threads", "1", "--runtime", "ort-cpu@1.24.4,ort-cpu@1.31.1", "--json")
+    ids = [cell["cell"] for cell in json.loads(cli(*two).stdout)["cells"]]
+    assert ids == [f"null/raw/ort-cpu@{version}/mono/1" for version in ("1.24.4", "1.31.1")]
+
+    def off(*options: str) -> list[bool]:
+        flags = [word for option in options for word in ("--option", option)]
+        return [not cell["options"]["enable_mem_reuse"] for cell in json.loads(cli(*two, *flags).stdout)["cells"]]
+
+    assert off("enable_mem_reuse=false") == [True, True]
+    assert off("ort-cpu.enable_mem_reuse=false") == [True, True]
+    assert off("ort-cpu@1.24.4.enable_mem_reuse=false") == [True, False]
+    refused(cli(*two, "--option", "ort-cpu@1.20.1.enable_mem_reuse=false"), "'ort-cpu@1.20.1', which is not among")
+    refused(cli(*two, "--option", "ort-cpu.nothing=1"), "'nothing'")
+
+
+@pytest.mark.parametrize("text", ["ort-cpu@", "ort-cpu@latest; rm", "ort-cpu@1.24.4,ort-cpu@--help"])
+def test_what_is_no_version_is_refused_before_anything_is_installed(cli: Cli, text: str) -> None:
+    refused(cli("run", "--model", "null", "--runtime", text), "is no version", "such as ort-cpu@1.24.4")
+
+
+def test_a_comma_too_many_is_refused(cli: Cli) -> None:
+    refused(cli("run", "--model", "null", "--runtime", "fake,"), "--runtime 'fake,'")
+
+
+def test_a_version_takes_the_place_of_its_runtime_in_a_suite(tmp_path: Path, cli: Cli) -> None:
+    suite = tmp_path / "mine.toml"
+    group = "[[cells]]\nmodels = ['null']\nthreads = [1]\nruntimes = "
+    suite.write_text(
+        f"{group}['ort-cpu']\noptions.ort-cpu.enable_mem_reuse = false\n{group}['fake']\nlayouts = ['mono', 'seq']\n"
+    )
+    result = cli("list", str(suite), "--runtime", "ort-cpu@1.24.4", "--json")
+    assert [cell["cell"] for cell in json.loads(result.stdout)["cells"]] == [
+        "null/raw/ort-cpu@1.24.4/mono/1/enable_mem_reuse=false"
+    ]
+
+
 def test_doctor_names_what_mends_a_missing_runtime(cli: Cli) -> None:
     result = cli("doctor", "--json")
     assert result.returncode == 0, result.stderr

@@ -9,6 +9,7 @@ import click
 
 from bench import __version__
 from bench.cli.audit import audit
+from bench.cli.axes import axes
 from bench.cli.doctor import doctor
 from bench.cli.floor import floor
 from bench.cli.list_ import list_command
@@ -18,6 +19,7 @@ from bench.cli.peaks import peaks
 from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.show import show
+from bench.cli.tune import tune
 from bench.errors import UserError
 
 EPILOG = """\b
@@ -25,6 +27,9 @@ Examples:
   rtfloor doctor                              what can run here, and how steady this machine is
   rtfloor run cpu                             every CPU runtime on a stereo streaming model
   rtfloor run --model net.onnx --shape x=1,2,513,48 --frames 48 --hop 512 --sample-rate 44100
+  rtfloor axes ort-cpu                        every knob of a runtime, and what it does
+  rtfloor run options                         which of ONNX Runtime's options matter on this machine
+  rtfloor tune                                the best cell in a fraction of the time that trying everything takes
   rtfloor show latest                         the newest table again
   rtfloor report                              the newest run as a page, with charts
   rtfloor floor --hardware ryzen-7-5800x --out floor.png
@@ -39,7 +44,7 @@ def cli() -> None:
     """Which inference runtime, with which settings, answers soonest and still right on this machine?"""
 
 
-for command in (doctor, models_command, list_command, run, show, report, peaks, floor, nodes, audit):
+for command in (doctor, models_command, axes, list_command, run, tune, show, report, peaks, floor, nodes, audit):
     cli.add_command(command)
 
 

@@ -24,7 +24,8 @@ def doctor(*, as_json: bool, device: str) -> None:
 
     Nothing of a runtime is imported; the machine is watched for a few seconds.
     """
-    from bench import host
+    from bench import host, paths
+    from bench.environments import cached
     from bench.steadiness import steadiness
     from reports.gpu import described
     from runtimes import registry
@@ -53,9 +54,13 @@ def doctor(*, as_json: bool, device: str) -> None:
             }
         )
     facts, gpus = host.host_facts(), gpu_facts()
+    folder = paths.cache() / "environments"
+    kept = cached(folder)
     steady = steadiness() if device != "gpu" else None
     if as_json:
-        click.echo(json.dumps({"runtimes": rows, "host": facts, "gpus": gpus, "steadiness": steady}))
+        click.echo(
+            json.dumps({"runtimes": rows, "host": facts, "gpus": gpus, "steadiness": steady, "environments": kept})
+        )
         return
     click.echo("runtimes:")
     for row in rows:
@@ -64,6 +69,12 @@ def doctor(*, as_json: bool, device: str) -> None:
         else:
             mend = f"; to mend it: {row['remedy']}" if row["remedy"] else ""
             click.echo(f"  no   {row['runtime']:12} {row['reason']}{mend}")
+    if kept:
+        # uv shares files between environments and its own cache, so that they can take less.
+        size = sum(one["bytes"] for one in kept) / 1e6
+        click.echo(f"environments of named versions, {size:.0f} MB at most, in {folder}; any can be deleted:")
+        for one in kept:
+            click.echo(f"  {one['bytes'] / 1e6:6.0f} MB  {one['name']}")
     for gpu in gpus:
         click.echo(f"GPU: {described(gpu)}")
     if not gpus:

@@ -13,12 +13,13 @@ from bench import host
 from bench.errors import UserError
 from bench.expand import Choice, check_option_flags, default_suite, expand
 from bench.model_spec import MODEL_KEYS, model_spec, parse_shape
-from bench.plan import LAYOUTS, ModelSpec, Plan
+from bench.plan import LAYOUTS, PLACEMENTS, ModelSpec, Plan
 from bench.profile import DEFAULT, profiles
 from bench.suite import load_suite, parse_threads
 from models.errors import ModelError
 from models.facts import zoo
 from models.metric import parse_metric
+from results.sweep import KINDS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -46,7 +47,13 @@ def plan_flags(function: Callable[..., Any]) -> Callable[..., Any]:
         click.argument("suite", required=False),
         click.option("--model", "models", **several, metavar="NAME|FILE", help="Zoo model or .onnx file; repeatable."),
         click.option("--form", "forms", **several, help="Form: raw, or passes such as ln or ln+fp16; repeatable."),
-        click.option("--runtime", "runtimes", **several, help="Runtime, such as ort-cpu; repeatable."),
+        click.option(
+            "--runtime",
+            "runtimes",
+            **several,
+            metavar="NAME[@VERSION]",
+            help="Runtime, such as ort-cpu or ort-cpu@1.24.4; repeatable, or with commas.",
+        ),
         click.option(
             "--layout",
             "layouts",
@@ -61,6 +68,32 @@ def plan_flags(function: Callable[..., Any]) -> Callable[..., Any]:
             **several,
             metavar="[RUNTIME.]KEY=VALUE",
             help="Runtime option; repeat a KEY to sweep it.",
+        ),
+        click.option(
+            "--placement",
+            "placements",
+            type=click.Choice(list(PLACEMENTS)),
+            **several,
+            help="Which processors threads are put on; repeatable.",
+        ),
+        click.option(
+            "--sweep",
+            type=click.Choice(list(KINDS)),
+            default=None,
+            help="Ask what each option does, with intervals: one at a time, in pairs, or every combination.",
+        ),
+        click.option(
+            "--axis",
+            "axes",
+            **several,
+            metavar="NAME[=V,V]",
+            help="What a sweep changes; 'all': every option; repeatable.",
+        ),
+        click.option(
+            "--copies",
+            type=click.IntRange(min=0),
+            default=None,
+            help="How often a sweep repeats its default per round.",
         ),
         click.option(
             "--profile",
@@ -106,6 +139,10 @@ class PlanFlags:
     layouts: tuple[str, ...]
     threads: tuple[str, ...]
     options: tuple[str, ...]
+    placements: tuple[str, ...]
+    sweep: str | None
+    axes: tuple[str, ...]
+    copies: int | None
     profile: str
     cpus: str | None
     shapes: tuple[str, ...]
@@ -155,16 +192,20 @@ class PlanFlags:
         choice = Choice(
             models=tuple(names),
             forms=self.forms,
-            runtimes=self.runtimes,
+            runtimes=_listed(self.runtimes, "--runtime"),
             layouts=self.layouts,
             threads=tuple(parse_threads(value, "--threads") for value in self.threads),
             options=self.options,
             extra_models=specs,
             metrics=self._metrics(),
+            placements=self.placements,
+            sweep=self.sweep or "",
+            axes=self.axes,
+            copies=self.copies,
         )
         cpus = len(self.cpu_list() or host.usable_cpus())
         if self.options:
-            bare = expand(suite, replace(choice, options=()), self.profile, cpus)
+            bare = expand(suite, replace(choice, options=(), sweep="", axes=(), copies=None), self.profile, cpus)
             check_option_flags(self.options, list(dict.fromkeys(cell.runtime for cell in bare.cells)))
         return expand(suite, choice, self.profile, cpus)
 
@@ -241,6 +282,14 @@ def _pairs(texts: Sequence[str], flag: str) -> list[tuple[str, str]]:
             raise UserError(f"{flag} {text!r} is not of the form NAME=VALUE")
         pairs.append((key, value))
     return pairs
+
+
+def _listed(texts: Sequence[str], flag: str) -> tuple[str, ...]:
+    """What a repeatable flag names, each text with commas or without."""
+    names = tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",")))
+    if "" in names:
+        raise UserError(f"{flag} {','.join(texts)!r} has a comma with nothing on one side of it")
+    return names
 
 
 def is_file(text: str) -> bool:

@@ -87,7 +87,7 @@ def run(
     )
     chosen = PlanFlags(**flags)
     if resume is not None:
-        if chosen.suite is not None or _changed(context):
+        if chosen.suite is not None or changed_flags(context):
             raise UserError(
                 "--resume goes on with the plan in the run file; it takes no suite and no flags that change one"
             )
@@ -105,19 +105,24 @@ def run(
     return outcome.code
 
 
-def _changed(context: click.Context) -> bool:
+def changed_flags(context: click.Context) -> bool:
+    """Whether flags were given that would make another run."""
     own = {"results", "as_json", "resume", "budget_s", "timeout", "memory_limit", "floor", "report"}
     given = click.core.ParameterSource.COMMANDLINE
     return any(name not in own and context.get_parameter_source(name) == given for name in context.params)
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, flag: str = "--memory-limit") -> int:
     """Bytes from ``4G``, ``512M`` or a plain number.
+
+    Args:
+        text: what was given.
+        flag: by which it was given, for messages.
 
     Raises:
         UserError: it is none of these.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if match is None or float(match[1]) <= 0:
-        raise UserError(f"--memory-limit {text!r} is no size; write 4G, 512M or a number of bytes")
+        raise UserError(f"{flag} {text!r} is no size; write 4G, 512M or a number of bytes")
     return int(float(match[1]) * UNITS[match[2].upper()])

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reports.charts.chart import Chart, distinct, slug
+from reports.charts.effects import effects_chart
 from reports.charts.floor import description, floor_chart
 from reports.charts.ladder import ladder
 from reports.charts.layouts import layouts
 from reports.charts.phases import phases
+from reports.charts.steps import steps
 from reports.charts.tails import tails
 from reports.charts.timeline import timeline
 from reports.charts.tradeoff import tradeoff
+from reports.effects import views as sweep_views
+from results.ladder import of_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from reports.floor import FloorView
     from reports.source import Source
 
-SECTIONS = ("ladder", "floor", "tails", "samples", "phases", "layouts", "quality")
+SECTIONS = ("steps", "effects", "ladder", "floor", "tails", "samples", "phases", "layouts", "quality")
 
 
 def charts(source: Source, views: Iterable[FloorView]) -> dict[str, list[Chart]]:
@@ -31,6 +35,8 @@ def charts(source: Source, views: Iterable[FloorView]) -> dict[str, list[Chart]]
     """
     drawn: dict[str, list[Chart | None]] = {section: [] for section in SECTIONS}
     drawn["floor"] = [floor(view) for view in views]
+    drawn["effects"] = [effects_chart(view) for view in sweep_views(source.facts, source.cells)]
+    drawn["steps"] = [steps(of_run(source.facts, source.cells), source.host)]
     for race, cells in source.races.items():
         drawn["ladder"].append(ladder(race, cells))
         drawn["tails"].append(tails(source, race, cells))

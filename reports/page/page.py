@@ -12,11 +12,14 @@ from reports import forms, words
 from reports.charts.palette import css
 from reports.page.answer import answer_section
 from reports.page.cells import cells_table, failed_section
+from reports.page.effects import effects_section
 from reports.page.facts import facts_section, fingerprint, origins_section
 from reports.page.gpu import gpu_section
 from reports.page.html import Html, join, tag, text
 from reports.page.nodes import nodes_section
 from reports.page.parts import Section, figures
+from reports.page.search import search_section
+from reports.page.steps import steps_section
 from reports.page.tables import Column, Value, table
 from reports.page.work import work_section
 
@@ -36,6 +39,9 @@ def page(source: Source, charts: Mapping[str, Sequence[Chart]]) -> str:
     """
     sections = [
         answer_section(source),
+        *search_section(source),
+        *steps_section(source, charts["steps"]),
+        *effects_section(source, charts["effects"]),
         Section("ladder", "Ladder", join([figures(charts["ladder"]), tag("h3", "All cells"), cells_table(source)])),
         _floor_section(source, charts["floor"]),
         _charted("tails", "Distributions and tails", "Tails", charts["tails"], "No cell has two samples."),

@@ -25,6 +25,7 @@ __all__ = [
     "Series",
     "Source",
     "Step",
+    "figures",
     "row",
     "rows",
     "series",
@@ -105,6 +106,16 @@ def series(name: str) -> list[Step]:
         PublishedError: there is none of that name, or it is wrong.
     """
     return list(series_about(name).steps)
+
+
+@cache
+def figures() -> Mapping[str, tuple[Series, Step]]:
+    """Every bar of every series by the row behind its time, such as ``A28.tract_seq``, with its series.
+
+    Raises:
+        PublishedError: a file is wrong.
+    """
+    return {step.row.id: (about, step) for about in map(series_about, series_names()) for step in about.steps}
 
 
 def _toml(name: str) -> dict[str, Any]:

@@ -96,6 +96,45 @@ def test_a_layout_that_cannot_be_had_is_a_row_with_its_reason_beside_those_that_
     assert found["pretends", "streams"] == ("failed", f"transfer=device {no_device}")
 
 
+def test_options_that_cannot_be_had_here_are_rows_with_a_reason(tmp_path: Path, cli: Cli) -> None:
+    # Most engines take a key that they do not know without a word, and the row would claim what was never set.
+    path = third_party(
+        tmp_path / "aged",
+        "aged",
+        "from runtimes.fake import Fake\n"
+        "from runtimes.installed import Probe\n"
+        "from runtimes.options import Clash, Option\n"
+        "class Aged(Fake):\n"
+        "    name = 'aged'\n"
+        "    options = (*Fake.options, Option('shiny', False, 'new', since='2.1'), Option('dull', False, 'old'))\n"
+        "    clashes = (Clash((('dull', ()), ('shiny', (True,))), 'dull and shiny exclude each other'),)\n"
+        "    def probe(self): return Probe(True, '2.0.3')\n",
+    )
+    options = ("shiny=true", "shiny=false", "dull=true", "dull=false")
+    flags = [word for option in options for word in ("--option", option)]
+    result = cli("run", "--model", "null", "--runtime", "aged", *flags, "--profile", "smoke", "--json", env=path)
+    assert result.returncode == 0, result.stderr
+    found = {
+        tuple(cell["options"][name] for name in ("shiny", "dull")): (cell["status"], cell["reason"])
+        for cell in cells(result).values()
+    }
+    newer = "shiny=true needs aged 2.1 or newer; 2.0.3 would take it without a word"
+    assert found[False, False] == found[False, True] == ("ok", None)
+    assert found[True, False] == ("unavailable", newer)
+    assert found[True, True] == ("unavailable", "dull and shiny exclude each other")
+
+
+def test_a_version_of_another_packages_runtime_is_a_row_with_its_reason(tmp_path: Path, cli: Cli) -> None:
+    path = third_party(
+        tmp_path / "mine", "mine", "from runtimes.fake import Fake\nclass Mine(Fake):\n    name = 'mine'\n"
+    )
+    result = cli("run", "--model", "null", "--runtime", "mine@1.0,fake@2.0", "--json", env=path)
+    assert result.returncode == 4, result.stderr
+    reasons = {cell["runtime"]: (cell["status"], cell["reason"]) for cell in cells(result).values()}
+    assert reasons["mine@1.0"][0] == reasons["fake@2.0"][0] == "unavailable"
+    assert "comes from another package" in reasons["mine@1.0"][1]
+
+
 def test_killed_in_mid_run_and_resumed_nothing_is_lost_or_measured_twice(tmp_path: Path, cli: Cli) -> None:
     options = [word for us in (150, 160, 170, 180) for word in ("--option", f"latency_us={us}")]
     parent = start(tmp_path, *FAKE, *options)

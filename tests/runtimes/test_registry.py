@@ -128,6 +128,31 @@ def test_each_of_ours_says_who_it_is(name: str) -> None:
     assert probe.available or probe.reason
 
 
+def test_a_version_has_the_adapter_of_its_runtime() -> None:
+    assert type(registry.get("ort-cpu@1.24.4")) is type(registry.get("ort-cpu"))
+    assert (registry.plain("ort-cpu@1.24.4"), registry.version("ort-cpu@1.24.4")) == ("ort-cpu", "1.24.4")
+    assert (registry.plain("ort-cpu"), registry.version("ort-cpu")) == ("ort-cpu", "")
+    assert registry.on_gpu("ort-cuda@1.30.0")
+    assert not registry.on_gpu("ort-cpu@1.30.0")
+    with pytest.raises(KeyError, match="there is no runtime 'onyx'"):
+        registry.get("onyx@1.0")
+
+
+@pytest.mark.parametrize("text", ["1", "1.24.4", "0.27.0.post1", "1!2.0", "2.0rc1", "2.0.dev20261101", "2.13.0+cpu.1"])
+def test_versions_as_packages_write_them_are_taken(text: str) -> None:
+    assert registry.version(f"ort-cpu@{text}") == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "latest", "latest; rm", "1.2;x", "1.2 ", "-r/etc/passwd", "1.*", ">=1", "1..2", "v1.2", "1.2@1", "١"]
+)
+def test_what_is_no_version_never_reaches_an_installer(text: str) -> None:
+    with pytest.raises(KeyError, match="is no version; after the @ belongs one") as caught:
+        registry.get(f"ort-cpu@{text}")
+    assert repr(text) in caught.value.args[0]
+    assert not registry.on_gpu(f"ort-cuda@{text}")
+
+
 def test_looking_at_runtimes_imports_none_of_them() -> None:
     # 'doctor' must answer on a machine where a vendor's library crashes on import.
     code = (

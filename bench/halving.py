@@ -1,0 +1,146 @@
+"""Successive halving over rounds of fresh processes: the best cell without trying everything as carefully.
+
+The first round is short and has every cell. Whoever is not among the better half leaves (Karnin, Koren and Somekh
+2013), and so does whoever is far behind; a cell whose process was disturbed is given another. The few that are left
+are measured in full until the best of them is good enough, as sure as was asked for.
+
+Every decision depends on finished rounds alone, so a search that was stopped goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from bench.turns import Turn
+from results.likely import beside, probability_within
+from results.tuned import typical_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bench.plan import Cell
+    from bench.profile import Profile
+    from bench.turns import History
+    from results.goal import Goal, Seen
+
+# So many are left for the last stage.
+FINALISTS = 8
+# Whoever is slower than the best by this factor leaves, however many stay; chance is rarely so large.
+FAR = (1.6, 1.3, 1.2)
+# A disturbed process may have been slowed down by this factor.
+DISTURBED = 1.5
+# Shares of a full process that the first rounds take.
+SHORT = (0.25, 0.5)
+# Rounds of the last stage: at least, before anything is believed, and at most.
+FINAL_LEAST, FINAL_MOST = 3, 6
+# A tail needs more calls.
+LONGER = {"p50": 1.0, "p90": 2.0, "p99": 4.0}
+
+
+class Halving:
+    """A search; implements :class:`bench.turns.Policy`.
+
+    Args:
+        profile: how long a full process is.
+        goal: what is looked for.
+    """
+
+    def __init__(self, profile: Profile, goal: Goal) -> None:
+        self._process_s = profile.process_s * LONGER[goal.objective]
+        self._goal = goal
+
+    def turn(self, number: int, cells: Sequence[Cell], history: History) -> Turn | None:
+        """The next round; None when the best is known well enough."""
+        names = [cell.id for cell in cells]
+        final = 0
+        for earlier in range(number):
+            done = {name: _until(history.get(name, {}), earlier) for name in names}
+            if len(names) > FINALISTS:
+                names = self._better(names, done, earlier)
+                continue
+            final += 1
+            if final >= FINAL_LEAST:
+                names = self._not_beaten(names, done)
+            if final >= FINAL_MOST or (final >= FINAL_LEAST and self._sure(names, done, history, earlier)):
+                return None
+        if not names:
+            return None
+        last = len(names) <= FINALISTS
+        share = SHORT[number] if number < len(SHORT) and not last else 1.0
+        # Judging takes as long as measuring: only for those that may win.
+        return Turn(frozenset(names), self._process_s * share, judge=last)
+
+    def ahead(self, number: int, going: int) -> int:
+        """Halves, then the last stage."""
+        left, cells = 0, going
+        while cells > FINALISTS:
+            cells = math.ceil(cells / 2)
+            left += cells
+        return left + cells * FINAL_MOST
+
+    def _better(self, names: Sequence[str], done: Mapping[str, Mapping[int, Seen]], number: int) -> list[str]:
+        """Those that go on after one of the earlier rounds."""
+        known = [name for name in names if done[name] and not self._refused(done[name])]
+        scores = {name: self._score(done[name]) for name in known}
+        order = sorted(known, key=lambda name: (scores[name], name))
+        if not order:
+            return []
+        cut = max(math.ceil(len(order) / 2), FINALISTS)
+        far = math.log(FAR[min(number, len(FAR) - 1)])
+        best = scores[order[0]]
+        stay = [name for place, name in enumerate(order) if place < cut and scores[name] - best <= far]
+        last = scores[stay[-1]]
+        # Not the cell's fault: its quiet time may be better than this.
+        stay += [
+            name
+            for name in order
+            if name not in stay
+            and not any(seen.quiet for seen in done[name].values())
+            and scores[name] - math.log(DISTURBED) <= last
+        ]
+        return stay
+
+    def _not_beaten(self, names: Sequence[str], done: Mapping[str, Mapping[int, Seen]]) -> list[str]:
+        """Finalists without those that are slower than the best by more than the margin, beyond doubt."""
+        values = self._values(names, done)
+        if len(values) < 2:
+            return list(values)
+        pick = min(values, key=lambda name: (self._score(done[name]), name))
+        placed = beside(pick, values)
+        return [name for name in values if name == pick or placed[name].mean - 4 * placed[name].error < self._margin]
+
+    def _sure(
+        self, names: Sequence[str], done: Mapping[str, Mapping[int, Seen]], history: History, number: int
+    ) -> bool:
+        everyone = {name: _until(rounds, number) for name, rounds in history.items()}
+        allowed = {name: rounds for name, rounds in everyone.items() if rounds and not self._refused(rounds)}
+        values = self._values(list(allowed), allowed)
+        racers = [name for name in names if name in values]
+        if not racers:
+            return True
+        pick = min(racers, key=lambda name: (self._score(done[name]), name))
+        return probability_within(beside(pick, values), self._goal.margin) >= self._goal.sure
+
+    @property
+    def _margin(self) -> float:
+        return math.log1p(self._goal.margin)
+
+    def _values(self, names: Sequence[str], done: Mapping[str, Mapping[int, Seen]]) -> dict[str, dict[int, float]]:
+        objective = self._goal.objective
+        return {
+            name: {number: seen.value_ns(objective) for number, seen in done[name].items()}
+            for name in names
+            if done[name] and not self._refused(done[name])
+        }
+
+    def _refused(self, rounds: Mapping[int, Seen]) -> bool:
+        return any(self._goal.refusal(seen) for seen in rounds.values())
+
+    def _score(self, rounds: Mapping[int, Seen]) -> float:
+        """Log of the objective, see :func:`results.tuned.typical_ns`."""
+        return math.log(typical_ns(self._goal, rounds))
+
+
+def _until(rounds: Mapping[int, Seen], number: int) -> dict[int, Seen]:
+    return {at: seen for at, seen in rounds.items() if at <= number}

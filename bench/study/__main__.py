@@ -1,0 +1,41 @@
+"""``python -m bench.study measure DIR`` makes the runs, ``python -m bench.study check DIR`` judges them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from bench.study import check as checking
+from bench.study import measure as measuring
+
+
+@click.group()
+def study() -> None:
+    """The search beside trying everything, and beside Optuna's TPE sampler."""
+
+
+@study.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--repetitions", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--suite", default="tune", show_default=True)
+def measure(folder: Path, repetitions: int, suite: str) -> None:
+    """Try everything once; then search, and let TPE search for as long, in turns. What is there is not made again."""
+    measuring.everything(folder, suite)
+    for number in range(1, repetitions + 1):
+        budget_s = measuring.search(folder, suite, number)
+        measuring.rival(folder, suite, number, budget_s)
+
+
+@study.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def check(folder: Path) -> None:
+    """Judge the runs in FOLDER; ends with status 1 where the search does not keep its promise."""
+    verdict = checking.judge(folder)
+    click.echo(checking.told(verdict))
+    sys.exit(0 if verdict.kept else 1)
+
+
+if __name__ == "__main__":
+    study()

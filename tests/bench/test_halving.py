@@ -1,0 +1,177 @@
+"""A search that drops the best cell early, or believes one lucky process, is worse than none."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench.halving import FINAL_MOST, FINALISTS, SHORT, Halving
+from bench.plan import Cell
+from bench.profile import profiles
+from results.goal import Goal, Seen
+from results.tuned import pick
+
+if TYPE_CHECKING:
+    from bench.turns import History, Turn
+
+QUICK = profiles()["quick"]
+LEVELS_MS = tuple(10 * 1.02**place for place in range(48))
+
+
+def cells(count: int = len(LEVELS_MS)) -> list[Cell]:
+    return [Cell(f"m{number:02}", "raw", "fake", "mono", 1) for number in range(count)]
+
+
+def seen(value_ms: float, *, quiet: bool = True, rss: int = 10**8, snr_db: float | None = None) -> Seen:
+    return Seen(value_ms * 1e6, value_ms * 1.1e6, value_ms * 1.5e6, rss, snr_db, quiet, 1.0)
+
+
+class Search:
+    """A search over made-up cells; keeps what each round had."""
+
+    def __init__(
+        self, goal: Goal, levels_ms: tuple[float, ...] = LEVELS_MS, *, seed: int = 1, noise: float = 0.01
+    ) -> None:
+        self.cells, self.goal = cells(len(levels_ms)), goal
+        self.levels = {cell.id: level for cell, level in zip(self.cells, levels_ms, strict=True)}
+        self.random, self.noise = random.Random(seed), noise
+        self.history: dict[str, dict[int, Seen]] = defaultdict(dict)
+        self.turns: list[Turn] = []
+
+    def process(self, cell: str, number: int) -> Seen:
+        return seen(self.levels[cell] * math.exp(self.random.gauss(0, self.noise)))
+
+    def go(self) -> str | None:
+        policy = Halving(QUICK, self.goal)
+        while (turn := policy.turn(len(self.turns), self.cells, self.history)) is not None:
+            for cell in sorted(turn.going):
+                self.history[cell][len(self.turns)] = self.process(cell, len(self.turns))
+            self.turns.append(turn)
+        return pick(self.goal, {cell: rounds for cell, rounds in self.history.items() if rounds})
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(turn.going) for turn in self.turns]
+
+
+def test_every_cell_gets_a_short_process_and_the_better_half_goes_on() -> None:
+    search = Search(Goal())
+    search.go()
+    sizes = search.sizes
+    assert sizes[0] == len(LEVELS_MS)
+    assert sizes[1] == len(LEVELS_MS) / 2
+    assert sizes == sorted(sizes, reverse=True)
+    assert search.turns[0].process_s == pytest.approx(SHORT[0] * QUICK.process_s)
+    assert search.turns[-1].process_s == QUICK.process_s
+
+
+def test_it_costs_a_fraction_and_finds_a_cell_within_the_margin() -> None:
+    found = [Search(Goal(), seed=seed) for seed in range(40)]
+    good = sum(search.levels[str(search.go())] <= LEVELS_MS[0] * 1.0201 for search in found)
+    assert good >= 38
+    for search in found:
+        # Of ten rounds of everything; short rounds count as whole ones here.
+        assert sum(search.sizes) <= 0.35 * 10 * len(LEVELS_MS)
+        assert len(search.turns) <= 6 + FINAL_MOST
+
+
+def test_cells_that_are_alike_are_measured_to_the_end_and_one_is_picked() -> None:
+    search = Search(Goal(), (10.0,) * 12, noise=0.03)
+    assert search.go() is not None
+    assert len([size for size in search.sizes if size <= FINALISTS]) <= FINAL_MOST
+
+
+def test_it_ends_early_when_one_is_far_ahead() -> None:
+    search = Search(Goal(), (5.0, *LEVELS_MS))
+    assert search.go() == search.cells[0].id
+    assert sum(search.sizes) < 1.6 * len(LEVELS_MS)
+
+
+def test_a_disturbed_process_does_not_cost_the_best_cell_its_place() -> None:
+    class Disturbed(Search):
+        def process(self, cell: str, number: int) -> Seen:
+            if number == 0 and cell == self.cells[0].id:
+                return seen(self.levels[cell] * 2.2, quiet=False)
+            return super().process(cell, number)
+
+    search = Disturbed(Goal())
+    assert search.levels[str(search.go())] <= LEVELS_MS[0] * 1.0201
+
+
+def test_a_single_slow_process_of_a_finalist_does_not_decide() -> None:
+    class Outlier(Search):
+        def process(self, cell: str, number: int) -> Seen:
+            one = super().process(cell, number)
+            return replace(one, p50_ns=one.p50_ns * 2) if number == 8 and cell == self.cells[0].id else one
+
+    good = 0
+    for seed in range(20):
+        search = Outlier(Goal(), (10.0, 10.8, 10.9, 11.0, *(13.0 + 0.1 * place for place in range(20))), seed=seed)
+        good += search.go() == search.cells[0].id
+    assert good >= 19
+
+
+def test_cells_past_a_condition_leave_and_do_not_take_a_place() -> None:
+    class Heavy(Search):
+        def process(self, cell: str, number: int) -> Seen:
+            heavy = cell in {one.id for one in self.cells[:30]}
+            return replace(super().process(cell, number), rss_bytes=2 * 10**9 if heavy else 10**8)
+
+    search = Heavy(Goal(memory_bytes=10**9))
+    search.go()
+    assert not search.turns[1].going & {cell.id for cell in search.cells[:30]}
+    assert search.cells[30].id in search.turns[-1].going
+
+
+def test_nothing_within_the_conditions_ends_the_search_at_once() -> None:
+    search = Search(Goal(memory_bytes=1))
+    search.go()
+    assert len(search.turns) == 1
+
+
+def test_a_cell_that_turns_out_wrong_at_last_makes_room_for_the_next() -> None:
+    # Wrong answers of a form may show in the last stage only: the search must not end with nothing.
+    search = Search(Goal(), noise=0.0)
+    policy, finalists = Halving(QUICK, Goal()), 0
+    while (turn := policy.turn(len(search.turns), search.cells, search.history)) is not None:
+        if len(turn.going) <= FINALISTS and not finalists:
+            finalists = len(search.turns)
+            wrong = set(turn.going)
+            search.cells = [cell for cell in search.cells if cell.id not in wrong]
+            continue
+        for cell in sorted(turn.going):
+            search.history[cell][len(search.turns)] = search.process(cell, len(search.turns))
+        search.turns.append(turn)
+    assert search.turns[-1].going
+    assert not search.turns[-1].going & wrong
+
+
+def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been() -> None:
+    whole = Search(Goal())
+    whole.go()
+    policy = Halving(QUICK, Goal())
+    for number, turn in enumerate(whole.turns):
+        # What is known after a kill in the middle of the next round.
+        known: History = {
+            cell: {at: one for at, one in rounds.items() if at < number or (at == number and cell < "m10")}
+            for cell, rounds in whole.history.items()
+        }
+        assert policy.turn(number, whole.cells, known) == turn
+
+
+def test_a_tail_gets_longer_processes() -> None:
+    search = Search(Goal(objective="p99"))
+    search.go()
+    assert search.turns[-1].process_s == pytest.approx(4 * QUICK.process_s)
+
+
+def test_quality_is_judged_where_it_matters_and_not_for_cells_that_leave() -> None:
+    search = Search(Goal())
+    search.go()
+    assert not search.turns[0].judge
+    assert search.turns[-1].judge

@@ -1,0 +1,130 @@
+"""``tune``, ``axes`` and sweeps as a user runs them: real processes, a fake engine where times must be known."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Cli, tiny_model
+
+FAKE = ("--model", "null", "--runtime", "fake", "--layout", "mono", "--threads", "1", "--profile", "smoke")
+LATENCIES = [f"latency_us={value}" for value in (2000, 2600, 3000, 3400, 3800, 4200, 4600, 5000, 5400, 5800)]
+
+
+def options(*texts: str) -> list[str]:
+    return [part for text in texts for part in ("--option", text)]
+
+
+def searched(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert result.returncode == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)["search"]
+    return found
+
+
+def test_a_search_finds_the_fastest_right_cell_in_less_than_everything(cli: Cli) -> None:
+    found = searched(cli("tune", *FAKE, *options(*LATENCIES, "mode=ok", "mode=wrong"), "--json"))
+    # The wrong ones are as fast.
+    assert found["best"] == "null/raw/fake/mono/1/latency_us=2000.0"
+    assert found["cells"] == 10
+    assert found["sure"] > 0.9
+    assert found["share"] < 1
+    assert found["rounds"][0] == 20
+    assert found["rounds"][-1] < 10
+    assert found["snippet"]["why_not"]
+
+
+def test_what_a_search_says_to_a_person(cli: Cli) -> None:
+    result = cli("tune", *FAKE, *options(*LATENCIES[:4]))
+    assert "best at p50: fake 1 latency_us=2000.0 raw mono, 2.0" in result.stdout
+    assert "sure that none of the 4 cells is better by more than 2 %" in result.stdout
+    assert "of what it costs to try everything" in result.stdout
+
+
+def test_conditions_that_nothing_meets_end_with_status_1_and_say_which(cli: Cli) -> None:
+    result = cli("tune", *FAKE, *options(*LATENCIES[:2]), "--within", "0.5")
+    assert result.returncode == 1, result.stderr
+    assert "the search found nothing" in result.stdout
+    assert "past 0.5 ms" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--model", "null", "--runtime", "fake", "--layout", "mono", "--layout", "seq"), "do the same work"),
+        (("--model", "null", "--max-memory", "much"), "--max-memory 'much'"),
+        (("--resume", "latest", "--objective", "p99"), "takes no suite and no other conditions"),
+        (("--resume", "latest"), "there are no runs"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_with_the_next_step(
+    arguments: tuple[str, ...], words: str, cli: Cli
+) -> None:
+    result = cli("tune", *arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_search_that_was_cut_short_goes_on_where_it_was(cli: Cli, tmp_path: Path) -> None:
+    short = cli("tune", *FAKE, *options(*LATENCIES), "--time", "0", "--json")
+    before = json.loads(short.stdout)["search"]
+    assert before["rounds"] == [10]
+    rest = searched(cli("tune", "--resume", "latest", "--time", "300", "--json"))
+    assert rest["rounds"][0] == 10
+    assert len(rest["rounds"]) > 3
+    assert rest["best"] == "null/raw/fake/mono/1/latency_us=2000.0"
+    assert len(list((tmp_path / "results" / "runs").glob("*.sqlite"))) == 1
+
+
+def test_the_winner_comes_as_code_that_runs(cli: Cli, tmp_path: Path) -> None:
+    tiny_model(tmp_path / "net.onnx")
+    arguments = ("--runtime", "ort-cpu", "--layout", "mono", "--threads", "1", "--profile", "smoke")
+    result = cli("tune", "--model", "net.onnx", *arguments, *options("enable_mem_pattern=false"), "--json")
+    snippet = searched(result)["snippet"]
+    assert snippet["settings"]
+    script = Path(tmp_path / snippet["file"])
+    code = script.read_text() + (
+        "\nimport numpy as np\nprint(answer({'x': np.ones((1, 2, 16), np.float32)})[0].shape)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout.strip() == "(1, 3, 16)", done.stderr
+    assert "enable_mem_pattern" in script.read_text()
+
+
+def test_a_sweep_finds_what_was_planted_and_nothing_else(cli: Cli) -> None:
+    result = cli(
+        *("run", *FAKE, "--no-floor", "--json", "--time", "120", "--sweep", "one-at-a-time"),
+        *("--axis", "label", "--axis", "slower=0.1", "--copies", "2"),
+        *options("latency_us=3000", "between=0.001"),
+    )
+    assert result.returncode == 0, result.stderr
+    (sweep,) = json.loads(result.stdout)["sweeps"]
+    verdicts = {(effect["axis"], effect["value"]): effect["verdict"] for effect in sweep["effects"]}
+    assert verdicts["slower", "0.1"] == "slower"
+    assert verdicts["label", "b"] == "no effect seen"
+
+
+def test_axes_are_printed_and_counted(cli: Cli) -> None:
+    table = cli("axes", "ort-cpu")
+    assert table.returncode == 0, table.stderr
+    assert "enable_mem_reuse" in table.stdout
+    assert "settings of this version are accounted for" in table.stdout
+    entry = json.loads(cli("axes", "ort-cpu", "--json").stdout)
+    names = {axis["name"] for axis in entry["axes"]}
+    assert {"enable_mem_reuse", "execution_mode"} <= names
+    assert "SessionOptions.enable_mem_reuse" in entry["settings"]
+    assert entry["unknown"] == []
+    assert len(entry["fixed"]) > 5
+
+
+def test_axes_of_a_runtime_that_is_not_here_are_told_all_the_same(cli: Cli) -> None:
+    result = cli("axes", "tensorrt")
+    assert result.returncode == 0, result.stderr
+    assert "could not be asked" in result.stdout
+    unknown = cli("axes", "tensorflow")
+    assert unknown.returncode == 2
+    assert "there is no runtime 'tensorflow'" in unknown.stderr
