@@ -11,7 +11,7 @@ from models.facts import facts, zoo
 from models.surgery.catalogue import RAW, form_name
 from results import published
 from results.steps import Step
-from results.summary import work
+from results.works import work
 from runtimes.options import text
 
 if TYPE_CHECKING:

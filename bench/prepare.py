@@ -16,7 +16,7 @@ from bench.tasks.common import engine_request
 from bench.version_needs import too_new
 from models.card import Card
 from models.surgery.catalogue import RAW
-from results.summary import on_device
+from results.works import on_device
 from runtimes import registry
 from runtimes.base import Runtime
 from runtimes.errors import UnavailableError

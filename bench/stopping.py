@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from results.intervals import Interval, geometric_mean_interval, log_ratio_interval
 from results.ranking import rank
-from results.summary import work
+from results.works import work
 
 if TYPE_CHECKING:
     from bench.plan import Cell

@@ -189,7 +189,7 @@ def _group(entry: Any, where: str) -> Group:
         axes["threads"] = tuple(parse_threads(value, where) for value in _list(entry["threads"], "threads", where))
     options = _table(entry.get("options", {}), f"{where}, options")
     for runtime, chosen in options.items():
-        if runtime not in axes["runtimes"]:
+        if runtime not in {*axes["runtimes"], *(name.partition("@")[0] for name in axes["runtimes"])}:
             listed = ", ".join(axes["runtimes"])
             raise UserError(f"{where}: options has {runtime!r}, which is none of this group's runtimes: {listed}")
         for name, value in _table(chosen, f"{where}, options.{runtime}").items():

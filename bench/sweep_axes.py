@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UserError
 from bench.plan import Cell
 from bench.sweeps import Axis, weave
-from results.summary import signal
 from results.sweep import KINDS
 from runtimes.options import OptionError
 
@@ -70,6 +69,8 @@ def sweep_of(span: Span, axis_flags: tuple[str, ...] = ()) -> tuple[list[Cell], 
     Raises:
         UserError: a value that an axis cannot have, nobody says which values to try, or too many cells.
     """
+    from results.works import signal
+
     axes = _shared(span) + _options(span, axis_flags)
     fixed = {name: values[0] for name, values in span.given.items()}
     start = (span.group.layouts[0], span.budgets[0], span.group.placements[0])

@@ -92,7 +92,7 @@ def weave(kind: str, axes: Sequence[Axis], make: Make, copies: int | None) -> tu
         raise UserError(f"the cell that a sweep starts from cannot be had: {weaver.left_out[0][2]}")
     arms = {"one-at-a-time": _single, "pairs": _pairs, "grid": _grid}[kind](axes, weaver)
     if copies is None:
-        copies = max(round(math.sqrt(len(arms))) - 1, 1) if kind != "grid" else 1
+        copies = max(round(math.sqrt(len(arms))) - 1, 2)
     again = [name for number in range(1, copies + 1) if (name := weaver.cell({}, number)) is not None]
     arms += [Arm("copy", str(place), "copy", (Contrast((name,), (default,)),)) for place, name in enumerate(again, 1)]
     return list(weaver.cells.values()), Sweep(kind, default, tuple(again), tuple(arms), tuple(weaver.left_out))

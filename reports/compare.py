@@ -16,7 +16,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from results.intervals import Interval, log_ratio_interval
-from results.summary import signal
+from results.works import signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -239,10 +239,8 @@ def _sentences(view: View) -> Iterator[str]:
     tried = [axis for axis in single if axis.measured]
     matter = [axis for axis in tried if axis.told_apart]
     if not tried:
-        why = next((one.reason for one in view.effects if one.reason), "nothing was tried")
-        yield f"no axis has an effect that was measured: {_short(why)}"
-        return
-    if matter:
+        yield "no axis has an effect that was measured"
+    elif matter:
         named = _listed([_acts(axis) for axis in matter])
         yield f"of {_axes(len(tried))}, {len(matter)} mattered on this machine: {named}"
     else:

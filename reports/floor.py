@@ -12,7 +12,7 @@ from reports import words
 from results import hardware, published
 from results.floor import launch
 from results.floors import BELOW
-from results.summary import signal
+from results.works import signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -66,7 +66,7 @@ def heading(name: str, times: NodeTimes) -> list[str]:
     """What was profiled, and how far the profile can be trusted."""
     plain = "" if times.plain_ns is None else f"{_time(times.plain_ns)} plain, "
     signals = ", two signals" if times.signals == 2 else ""
-    engine = " ".join(filter(None, (times.runtime, times.version)))
+    engine = words.engine(times.runtime, times.version)
     count = f"{len(times.nodes)} nodes" if len(times.nodes) != 1 else "1 node"
     call = (
         f"a call: {plain}{_time(times.call_ns)} profiled ({times.calls} calls); {count} together "

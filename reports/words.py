@@ -76,10 +76,18 @@ def layout(cell: CellSummary) -> str:
 
 
 def runtime(cell: CellSummary) -> str:
-    """Runtime, version and changed options."""
+    """Runtime, version, changed options, and what else tells the cell from its neighbours."""
     options: dict[str, Any] = dict(cell.spec.get("options", {}))
     changed = [f"{name}={_text(options[name])}" for name in cell.spec.get("changed", ())]
-    return " ".join([str(cell.spec["runtime"]), cell.version or "", *changed]).strip()
+    placement, copy = cell.spec.get("placement", "free"), cell.spec.get("copy", 0)
+    changed += [f"placement={placement}"] if placement != "free" else []
+    changed += [f"copy={copy}"] if copy else []
+    return " ".join([engine(str(cell.spec["runtime"]), cell.version), *changed])
+
+
+def engine(runtime: str, version: str | None) -> str:
+    """A runtime with its version, which a named one has in its name."""
+    return runtime if not version or runtime.endswith(f"@{version}") else f"{runtime} {version}"
 
 
 def changes(cell: CellSummary) -> list[str]:

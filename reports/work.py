@@ -15,7 +15,7 @@ from rich.text import Text
 
 from reports import words
 from results.intervals import log_ratio_interval
-from results.summary import on_device
+from results.works import on_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -234,7 +234,7 @@ def _estimate(
 
 
 def _too_few(rounds: int) -> str:
-    return f"{rounds} rounds have both sides; {MIN_PROCESSES} are needed"
+    return f"rounds with both sides: {rounds}; {MIN_PROCESSES} are needed"
 
 
 def _members(side: Sequence[str], contrast: Contrast, sweep: Sweep) -> list[tuple[str, ...]]:

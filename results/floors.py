@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from results.errors import PeaksError
 from results.floor import BUS, Graph, Lines, floor_of_totals, lines, node_bounds
 from results.peaks import Peaks
-from results.summary import on_device, signal
+from results.works import on_device, signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

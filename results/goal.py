@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from results.noise import undisturbed
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -82,6 +78,11 @@ class Seen:
 
 def seen_in(record: Record) -> Seen | None:
     """What a record shows; None where it has no time."""
+    # The command line reads goals, and must not pay for this.
+    import numpy as np
+
+    from results.noise import undisturbed
+
     settled = record.settled_ns
     if record.status != "ok" or not settled.size:
         return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from results.intervals import Interval, geometric_mean_interval, log_ratio_interval
 from results.published import figures
 from results.steps import Step
-from results.summary import signal
+from results.works import signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

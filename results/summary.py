@@ -14,6 +14,7 @@ from results.gpu_calls import GpuCall, gpu_call, held_back
 from results.intervals import Interval, geometric_mean_interval, tail_quantile
 from results.noise import undisturbed
 from results.ranking import rank
+from results.works import work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,24 +101,6 @@ class CellSummary:
         if self.p50_ms is None or self.p50_ci_ms is None:
             return math.inf
         return Interval(*self.p50_ci_ms).relative_half_width(self.p50_ms)
-
-
-def signal(layout: str) -> str:
-    """Mono and stereo layouts do different work and never race each other."""
-    return "mono" if layout == "mono" else "stereo"
-
-
-def on_device(options: Mapping[str, Any]) -> bool:
-    """Whether inputs and outputs stay on the device, so that a call comprises no transfers."""
-    return options.get("transfer") == "device"
-
-
-def work(layout: str, options: Mapping[str, Any]) -> str:
-    """What a call comprises: its signal, and whether inputs and outputs stay on the device.
-
-    A call without transfers does less, and never races one with them.
-    """
-    return signal(layout) + (", device to device" if on_device(options) else "")
 
 
 def summarise(cells: Mapping[str, Mapping[str, Any]], records: Iterable[Record]) -> list[CellSummary]:

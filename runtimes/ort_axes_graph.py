@@ -33,6 +33,7 @@ GRAPH = (
         "one rewriting pass to leave out; NchwcTransformer blocks channels for convolutions",
         ("none", *OPTIMISERS),
         settings=("optimization.disable_specified_optimizers",),
+        tried=OPTIMISERS[:9],
     ),
     Option(
         "graph_optimizations_loop_level",

@@ -26,6 +26,7 @@ from runtimes.tvm_axes import (
 from runtimes.tvm_database import alone
 from runtimes.tvm_fixed import FIXED
 from runtimes.tvm_snippet import write_snippet
+from runtimes.tvm_target import make_target
 from runtimes.tvm_tune import best_of, check_packages, told, tune, versions
 
 if TYPE_CHECKING:
@@ -84,17 +85,7 @@ class TvmCpu(Runtime):
 
     def build(self, request: Request) -> dict[str, Any]:
         """Compile into ``request.cache``, unless a finished library for the same question is there."""
-        artefact = self._artefact(request)
-        cached = intact(artefact)
-        if not cached and _trials(request):
-            check_packages()
-            with alone(self._records(request)):
-                # Whoever had the lock before may have done all of it.
-                cached = intact(artefact)
-                if not cached:
-                    self._compile(request, artefact)
-        elif not cached:
-            self._compile(request, artefact)
+        cached, artefact = self._ensure(request), self._artefact(request)
         facts = {
             "artefact": artefact.name,
             "artefact_bytes": artefact.stat().st_size,
@@ -104,12 +95,28 @@ class TvmCpu(Runtime):
             facts["tuning"] = {"trials": _trials(request), **told(self._records(request))}
         return {"cached": True, **facts} if cached else facts
 
+    def _ensure(self, request: Request) -> bool:
+        """Let there be a library; whether it was there before."""
+        artefact = self._artefact(request)
+        if intact(artefact):
+            return True
+        if not _trials(request):
+            self._compile(request, artefact)
+            return False
+        check_packages()
+        with alone(self._records(request)):
+            # Whoever had the lock before may have done all of it.
+            if intact(artefact):
+                return True
+            self._compile(request, artefact)
+        return False
+
     def load(self, request: Request) -> list[Session]:
         """Load the library once; every session gets a virtual machine of its own."""
         import tvm
         from tvm import relax
 
-        self.build(request)
+        self._ensure(request)
         artefact, target = self._artefact(request), str(self._target(request))
         allocator = str(request.options["memory_cfg"])
         try:
@@ -131,7 +138,7 @@ class TvmCpu(Runtime):
         from runtimes.profiled_nodes import WARMUP_CALLS
         from runtimes.tvm_nodes import Recorder
 
-        self.build(request)
+        self._ensure(request)
         recorder = Recorder(clock)
         try:
             library = tvm.runtime.load_module(str(self._artefact(request)))
@@ -165,20 +172,9 @@ class TvmCpu(Runtime):
             return relax.build(module, target, exec_mode=str(request.options["exec_mode"]))
 
     def _target(self, request: Request) -> Any:
-        import tvm
-        from tvm.target import codegen
-
-        more = target_attributes(request.options)
-        if _trials(request):
-            # Loops are cut into pieces for so many; code that is not tuned has none that are cut.
-            more["num-cores"] = request.threads
-        if _processor_kind(request) == "generic":
-            return tvm.target.Target({"kind": "llvm", **more})
-        # A processor LLVM does not know would be compiled for as generic without a word.
-        cpu, triple = codegen.llvm_get_system_cpu(), codegen.llvm_get_system_triple()
-        if not codegen.llvm_is_valid_cpu(cpu, triple):
-            raise EngineError(f"tvm: LLVM has no processor {cpu!r} for {triple}; use target=generic")
-        return tvm.target.Target({"kind": "llvm", "mtriple": triple, "mcpu": cpu, **more})
+        # Loops are cut into pieces for so many cores; code that is not tuned has none that are cut.
+        cores = {"num-cores": request.threads} if _trials(request) else {}
+        return make_target(_processor_kind(request), {**target_attributes(request.options), **cores})
 
     def _artefact(self, request: Request) -> Path:
         """Where the library for this request belongs; the name tells everything that shapes its code."""

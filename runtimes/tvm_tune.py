@@ -30,6 +30,8 @@ REMEDY = "pip install 'rtfloor[tvm-tune]'"
 # Half of the trials go round all tasks, the other half to where most of the time is.
 ROUNDS = 2
 LARGEST_BATCH = 64
+# Sizes of the evolutionary search, as its constructor calls them; those that are not here are the library's own.
+SEARCH: dict[str, Any] = {}
 # A line on stderr this many times in a tuning, at most.
 LINES = 16
 PR_SET_PDEATHSIG = 1
@@ -173,6 +175,7 @@ def _search(tasks: list[Any], request: Request, records: Records, database: Any,
         str(records.folder),
         # Searching is over when candidates are timed, so it may have every processor.
         num_threads=len(os.sched_getaffinity(0)),
+        strategy=meta_schedule.search_strategy.EvolutionarySearch(**SEARCH),
         # A second sitting with the first one's seed would look at the same candidates again.
         seed=1 + known,
     )

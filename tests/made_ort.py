@@ -30,9 +30,9 @@ def request(model: Path, cache: Path, threads: int = 1, sessions: int = 1, **opt
     """For a model with static inputs and outputs."""
     graph = onnx.load(str(model), load_external_data=False).graph
     cache.mkdir(exist_ok=True)
-    signature = (tuple(_tensor(value) for value in values) for values in (graph.input, graph.output))
+    inputs, outputs = (tuple(_tensor(value) for value in values) for values in (graph.input, graph.output))
     given = resolve("ort-cpu", OrtCpu.options, options)
-    return Request(model, "0" * 64, *signature, "fp32", threads, sessions, given, cache)
+    return Request(model, "0" * 64, inputs, outputs, "fp32", threads, sessions, given, cache)
 
 
 def feeds(asked: Request, seed: int = 1) -> dict[str, Array]:
@@ -122,8 +122,9 @@ def _tensor(value: Any) -> Tensor:
 def main() -> None:
     """Read sets of options with models and threads; print the largest differences."""
     folder = Path(sys.argv[1])
-    adapter, right, found = OrtCpu(), {}, []
-    started = False
+    adapter, started = OrtCpu(), False
+    right: dict[Path, list[Any]] = {}
+    found: list[float | str] = []
     for case in json.load(sys.stdin):
         model = Path(case["model"])
         asked = request(model, folder / "cache", case["threads"], case["sessions"], **case["options"])

@@ -10,7 +10,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from support import ROOT, tiny_model
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from support import ROOT
 
 from runtimes.base import Request, Tensor
 from runtimes.options import Value, resolve
@@ -20,17 +22,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+INPUT, OUTPUT = (1, 2, 8, 8), (1, 4, 8, 8)
+
+
+def save(path: Path) -> Path:
+    """A two-dimensional convolution and a ReLU: what layouts, vectors and fusing are about."""
+    weight = np.random.default_rng(5).standard_normal((4, 2, 3, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]), helper.make_node("Relu", ["c"], ["y"])],
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, INPUT)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, OUTPUT)],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
+    return path
+
+
 def ask(folder: Path, **options: Value) -> Request:
-    model = tiny_model(folder / "tiny.onnx")
+    model = save(folder / "tiny.onnx")
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    inputs, outputs = (Tensor("x", (1, 2, 16), "float32"),), (Tensor("y", (1, 3, 16), "float32"),)
+    inputs, outputs = (Tensor("x", INPUT, "float32"),), (Tensor("y", OUTPUT, "float32"),)
     cache = folder / "cache"
     cache.mkdir(exist_ok=True)
     return Request(model, digest, inputs, outputs, "fp32", 1, 1, resolve("tvm", OPTIONS, options), cache)
 
 
 def feeds() -> dict[str, Any]:
-    return {"x": np.random.default_rng(3).standard_normal((1, 2, 16)).astype(np.float32)}
+    return {"x": np.random.default_rng(3).standard_normal(INPUT).astype(np.float32)}
 
 
 def pasted(python: str, environment: Any, folder: Path) -> Any:

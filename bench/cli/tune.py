@@ -129,7 +129,7 @@ def _searched(plan: Plan, goal: Goal) -> Plan:
     Raises:
         UserError: its cells do not all do the same work.
     """
-    from results.summary import work
+    from results.works import work
 
     does = {(cell.model, work(cell.layout, cell.options)) for cell in plan.cells}
     if len(does) > 1:

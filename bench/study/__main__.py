@@ -21,18 +21,18 @@ def study() -> None:
 @click.option("--repetitions", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option("--suite", default="tune", show_default=True)
 def measure(folder: Path, repetitions: int, suite: str) -> None:
-    """Try everything once; then search, and let TPE search for as long, in turns. What is there is not made again."""
+    """Try everything once, then search again and again. What is there is not made again."""
     measuring.everything(folder, suite)
     for number in range(1, repetitions + 1):
-        budget_s = measuring.search(folder, suite, number)
-        measuring.rival(folder, suite, number, budget_s)
+        measuring.search(folder, suite, number)
 
 
 @study.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def check(folder: Path) -> None:
+@click.option("--replays", type=click.IntRange(min=0), default=100, show_default=True)
+def check(folder: Path, replays: int) -> None:
     """Judge the runs in FOLDER; ends with status 1 where the search does not keep its promise."""
-    verdict = checking.judge(folder)
+    verdict = checking.judge(folder, replays)
     click.echo(checking.told(verdict))
     sys.exit(0 if verdict.kept else 1)
 

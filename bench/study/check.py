@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.errors import UserError
+from bench.plan import Plan
 from bench.study.measure import EVERYTHING
-from results.goal import Goal, seen_in
+from bench.study.replay import ours, pool_of, rival
+from results.goal import Goal
 from results.runfile import RunFile
 from results.summary import summarise
 from results.tuned import spent_s, tuned
@@ -28,7 +31,7 @@ class Pick:
     """What one search found.
 
     Attributes:
-        run: the file's name.
+        run: the file's name, or the number of a replay.
         cell: its pick.
         behind: how much slower that is than the best, both as measured while everything was tried; 0.02 is 2 %.
         share: what it spent of what trying everything took.
@@ -51,12 +54,13 @@ class Verdict:
 
     Attributes:
         cells: how many there are.
-        best: the best of everything, milliseconds.
+        best: the best of everything, and its p50 in milliseconds.
         within: cells that are within the promise.
         everything_s: what trying everything took, in processes.
-        searches: ours.
-        rivals: Optuna's, by its best trial.
-        averaged: the same runs, by the best mean over a cell's trials.
+        searches: real ones.
+        replayed: ours, on the processes of the run that tried everything.
+        rivals: Optuna's on the same, for the same time each, by its best trial; empty where it is not installed.
+        averaged: the same, by the best middle over a cell's trials.
     """
 
     cells: int
@@ -64,53 +68,73 @@ class Verdict:
     within: tuple[str, ...]
     everything_s: float
     searches: tuple[Pick, ...]
+    replayed: tuple[Pick, ...]
     rivals: tuple[Pick, ...]
     averaged: tuple[Pick, ...]
 
     @property
     def kept(self) -> bool:
-        """Whether the search keeps its promise, and beats its rival."""
-        found = sum(pick.good for pick in self.searches)
-        cheap = all(pick.share <= SHARE_MOST for pick in self.searches)
-        rival = max(sum(pick.good for pick in self.rivals), sum(pick.good for pick in self.averaged))
-        ours = statistics.mean(pick.behind for pick in self.searches)
-        theirs = min(statistics.mean(pick.behind for pick in picks) for picks in (self.rivals, self.averaged))
-        return (
-            found >= KEPT_LEAST * len(self.searches) and cheap and (found > rival or (found == rival and ours < theirs))
-        )
+        """Whether the real searches keep the promise, and replayed ones beat their rival whichever way it picks."""
+        kept = share_good(self.searches) >= KEPT_LEAST and all(pick.share <= SHARE_MOST for pick in self.searches)
+        if not self.rivals:
+            return kept
+        return kept and all(_beats(self.replayed, other) for other in (self.rivals, self.averaged))
 
 
-def judge(folder: Path) -> Verdict:
+def share_good(picks: Sequence[Pick]) -> float:
+    """How many picks are within the promise, as a share."""
+    return sum(pick.good for pick in picks) / len(picks)
+
+
+def _beats(picks: Sequence[Pick], other: Sequence[Pick]) -> bool:
+    """More picks within the promise, and less behind on average."""
+    nearer = statistics.mean(pick.behind for pick in picks) < statistics.mean(pick.behind for pick in other)
+    return share_good(picks) > share_good(other) and nearer
+
+
+def judge(folder: Path, replays: int) -> Verdict:
     """Read a study.
+
+    Args:
+        folder: of its runs.
+        replays: how many more searches to draw from the run that tried everything.
 
     Raises:
         UserError: the folder has none.
     """
-    truth, everything_s = _truth(folder / EVERYTHING)
-    best = min(truth, key=lambda cell: truth[cell])
-    searches, rivals, averaged = [], [], []
-    for path in sorted(folder.glob("search-*.sqlite")):
-        with RunFile.read(path) as run:
-            records, cells = list(run.records()), list(run.cells())
+    path = folder / EVERYTHING
+    if not path.exists():
+        raise UserError(f"{path} is missing; make the study with 'python -m bench.study measure {folder}'")
+    with RunFile.read(path) as run:
+        facts, records = run.facts(), list(run.records())
+        cells = summarise(run.cells(), records)
+    truth = {cell.cell: cell.p50_ms for cell in cells if cell.p50_ms is not None}
+    best, everything_s = min(truth, key=lambda cell: truth[cell]), spent_s(records)
+
+    def picked(name: str, cell: str, spent: float) -> Pick:
+        return Pick(name, cell, truth.get(cell, float("inf")) / truth[best] - 1, spent / everything_s)
+
+    searches = []
+    for file in sorted(folder.glob("search-*.sqlite")):
+        with RunFile.read(file) as run:
             goal = Goal.from_json(run.facts()["plan"]["goal"])
-        found = tuned(goal, cells, records)
-        searches.append(_pick(path, str(found.best), truth, best, found.spent_s / everything_s))
-    for path in sorted(folder.glob("tpe-*.sqlite")):
-        with RunFile.read(path) as run:
-            records, picked = list(run.records()), str(run.facts()["picked"])
-        share = spent_s(records) / everything_s
-        rivals.append(_pick(path, picked, truth, best, share))
-        values: dict[str, list[float]] = {}
-        for record in records:
-            if (seen := seen_in(record)) is not None:
-                values.setdefault(record.cell, []).append(seen.p50_ns)
-        mean = min(values, key=lambda cell: statistics.geometric_mean(values[cell]))
-        averaged.append(_pick(path, mean, truth, best, share))
-    if not searches or not rivals:
-        raise UserError(f"{folder} has no study; make one with 'python -m bench.study measure {folder}'")
+            found = tuned(goal, list(run.cells()), list(run.records()))
+        searches.append(picked(file.stem, str(found.best), found.spent_s))
+    if not searches:
+        raise UserError(f"{folder} has no search; make them with 'python -m bench.study measure {folder}'")
+    plan, pool, process_s = Plan.from_json(facts["plan"]), pool_of(records), float(facts["profile"]["process_s"])
+    replayed, rivals, averaged = [], [], []
+    for seed in range(replays):
+        cell, spent = ours(plan.cells, pool, process_s, seed)
+        replayed.append(picked(str(seed), cell, spent))
+        if importlib.util.find_spec("optuna") is not None:
+            trial, middle = rival(plan.cells, pool, spent, seed)
+            rivals.append(picked(str(seed), trial, spent))
+            averaged.append(picked(str(seed), middle, spent))
     within = tuple(cell for cell, value in truth.items() if value <= truth[best] * (1 + WITHIN))
     return Verdict(
-        len(truth), (best, truth[best]), within, everything_s, tuple(searches), tuple(rivals), tuple(averaged)
+        *(len(truth), (best, truth[best]), within, everything_s),
+        *(tuple(searches), tuple(replayed), tuple(rivals), tuple(averaged)),
     )
 
 
@@ -118,49 +142,24 @@ def told(verdict: Verdict) -> str:
     """A verdict as Markdown."""
     name, value_ms = verdict.best
     everything = (
-        f"Everything: {verdict.cells} cells, {verdict.everything_s:.0f} s in processes; the best is {name}, "
+        f"Everything: {verdict.cells} cells, {verdict.everything_s:.0f} s in processes; the best is `{name}`, "
         f"{value_ms:.2f} ms; {len(verdict.within)} cells are within {WITHIN:.0%} of it."
     )
-    lines = [
-        everything,
-        "",
-        "| who | within 2 % of the best | behind it, mean | behind it, worst | share of the time |",
-        "|---|---:|---:|---:|---:|",
-        _row("rtfloor tune", verdict.searches),
-        _row("Optuna TPE, best trial", verdict.rivals),
-        _row("Optuna TPE, best mean of a cell's trials", verdict.averaged),
-        "",
-        "| run | pick | behind | share |",
-        "|---|---|---:|---:|",
-    ]
-    lines += [
-        f"| {pick.run} | {pick.cell} | {pick.behind:.1%} | {pick.share:.1%} |"
-        for pick in (*verdict.searches, *verdict.rivals)
-    ]
-    lines += [
-        "",
-        f"The promise ({KEPT_LEAST:.0%} within {WITHIN:.0%}, at most {SHARE_MOST:.0%} of the time, better than TPE) ",
-    ]
-    lines[-1] += "is kept." if verdict.kept else "is NOT kept."
-    return "\n".join(lines)
+    head = ["| who | within 2 % of the best | behind it, mean | behind it, worst | share of the time, mean | most |"]
+    rows = [("`rtfloor tune`, real searches", verdict.searches), ("`rtfloor tune`, replayed", verdict.replayed)]
+    rows += [("Optuna TPE, replayed: its best trial", verdict.rivals)]
+    rows += [("Optuna TPE, replayed: the cell with the best middle", verdict.averaged)]
+    lines = [everything, "", *head, "|---|---:|---:|---:|---:|---:|"]
+    lines += [_row(who, picks) for who, picks in rows if picks]
+    lines += ["", "| search | pick | behind | share |", "|---|---|---:|---:|"]
+    lines += [f"| {pick.run} | `{pick.cell}` | {pick.behind:.1%} | {pick.share:.1%} |" for pick in verdict.searches]
+    rival = ", better than TPE" if verdict.rivals else ""
+    promise = f"{KEPT_LEAST:.0%} within {WITHIN:.0%} of the best, at most {SHARE_MOST:.0%} of the time{rival}"
+    return "\n".join([*lines, "", f"The promise ({promise}) is {'kept' if verdict.kept else 'NOT kept'}."])
 
 
 def _row(who: str, picks: Sequence[Pick]) -> str:
-    good = sum(pick.good for pick in picks)
-    behind = [pick.behind for pick in picks]
-    share = statistics.mean(pick.share for pick in picks)
-    return f"| {who} | {good} of {len(picks)} | {statistics.mean(behind):.1%} | {max(behind):.1%} | {share:.1%} |"
-
-
-def _truth(path: Path) -> tuple[dict[str, float], float]:
-    """p50 of every right cell, milliseconds, and what it took."""
-    if not path.exists():
-        raise UserError(f"{path} is missing; make the study with 'python -m bench.study measure {path.parent}'")
-    with RunFile.read(path) as run:
-        records = list(run.records())
-        cells = summarise(run.cells(), records)
-    return {cell.cell: cell.p50_ms for cell in cells if cell.p50_ms is not None}, spent_s(records)
-
-
-def _pick(path: Path, cell: str, truth: dict[str, float], best: str, share: float) -> Pick:
-    return Pick(path.stem, cell, truth.get(cell, float("inf")) / truth[best] - 1, share)
+    behind, shares = [pick.behind for pick in picks], [pick.share for pick in picks]
+    good = f"{sum(pick.good for pick in picks)} of {len(picks)}"
+    figures = (statistics.mean(behind), max(behind), statistics.mean(shares), max(shares))
+    return f"| {who} | {good} | {' | '.join(f'{figure:.1%}' for figure in figures)} |"

@@ -18,7 +18,7 @@ from bench.threads import parallelism, thread_cpu_ns, threads_used
 from bench.warmup import is_steady, warmup_samples
 from models.card import Card
 from models.oracle_file import load_oracle, save_answers
-from results.summary import on_device
+from results.works import on_device
 from runtimes import registry
 from runtimes.gpu.nvml import gpu_watch
 

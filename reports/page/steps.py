@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reports import ladder_steps
+from reports import ladder_steps, words
 from reports.page.html import join, tag
 from reports.page.parts import Section, figures, origin
 from reports.page.tables import Column, Value, table
@@ -52,7 +52,8 @@ def _row(ladder: Ladder, rung: Rung) -> list[object]:
         keys[1::2] = there.step.seconds, _ratio(there.gain), _ratio(there.whole)
     first, *shown, cell, line = ladder_steps.row(ladder, rung)
     if here is None:
-        shown[0] = rung.why_not
+        # A sentence would push the figures apart that belong beside each other.
+        shown[0], cell = words.NOTHING, rung.why_not
     return [first, *(Value(*pair) for pair in zip(shown, keys, strict=True)), cell, line]
 
 

@@ -180,7 +180,7 @@ def test_a_cell_without_a_time_has_no_effect_and_says_why() -> None:
     del cells[f"{DEFAULT}/b=z"]
     found = {one.arm.value: one for one in effects(sweep, cells)}
     assert found["x"] == Effect(sweep.arms[0], NOT_MEASURED, reason="wrong: off by 3")
-    assert "2 rounds" in found["w"].reason
+    assert "both sides: 2;" in found["w"].reason
     assert "no cell of this run" in found["z"].reason
     assert found["y"].verdict == NO_EFFECT
     assert {found[value].verdict for value in "xwz"} == {NOT_MEASURED}

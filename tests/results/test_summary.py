@@ -12,7 +12,8 @@ import pytest
 from made import PHASES_NS, dead, record, spec
 
 from results.record import STATUSES, Record
-from results.summary import CellSummary, signal, summarise, summarise_cell, work
+from results.summary import CellSummary, summarise, summarise_cell
+from results.works import signal, work
 
 MS = 1_000_000
 TIMES = (

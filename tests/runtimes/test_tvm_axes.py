@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -58,10 +59,29 @@ def test_an_option_makes_other_code_that_answers_right(folder: Path, name: str, 
     assert same == (name == "memory_cfg" or value == "generic")
 
 
-def test_what_llvm_does_not_know_is_said_in_one_line(folder: Path) -> None:
-    with pytest.raises(EngineError) as caught:
-        TvmCpu().build(ask(folder, cl_opt="nonsense"))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cl_opt": "nonsense"},
+        {"cl_opt": "-no-such"},
+        {"cl_opt": "-unroll-threshold:uint=much"},
+        {"mattr": "+no-such"},
+        {"mattr": "-no-such"},
+        {"mattr": "sse4.2"},
+    ],
+    ids=str,
+)
+def test_what_llvm_does_not_know_is_refused_in_one_line(folder: Path, options: dict[str, Value]) -> None:
+    # LLVM itself goes on without it, and a time would be printed for a setting that was never there.
+    (value,) = options.values()
+    with pytest.raises(EngineError, match=re.escape(str(value))) as caught:
+        TvmCpu().build(ask(folder, **options))
     assert "\n" not in str(caught.value)
+
+
+def test_what_llvm_knows_reaches_it(folder: Path) -> None:
+    request = ask(folder, cl_opt="-unroll-threshold:uint=1000,-vectorize-loops:bool=false")
+    assert '"cl-opt":["-unroll-threshold:uint=1000","-vectorize-loops:bool=false"]' in TvmCpu().build(request)["target"]
 
 
 def test_spinning_threads_need_a_tuned_model() -> None:

@@ -32,14 +32,25 @@ if TYPE_CHECKING:
 LACKING = [name for name in ("tvm", *MODULES) if find_spec(name) is None]
 tunes = pytest.mark.skipif(bool(LACKING), reason=f"{', '.join(LACKING)} not installed: extra tvm-tune")
 
-BUILD = """
+# A search of the usual size takes seconds for every trial.
+SMALL = {"population_size": 16, "init_min_unmeasured": 4, "genetic_num_iters": 1}
+BUILD = f"""
 import sys
 from pathlib import Path
 from tiny_tvm import ask
+from runtimes import tvm_tune
 from runtimes.tvm_rt import TvmCpu
 
+tvm_tune.SEARCH = {SMALL}
 TvmCpu().build(ask(Path(sys.argv[1]), trials=int(sys.argv[2])))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runtimes.tvm_tune.SEARCH", SMALL)
+        yield
 
 
 @pytest.fixture(scope="module")

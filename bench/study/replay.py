@@ -1,0 +1,122 @@
+"""Searches on recorded processes: ours and Optuna's choose, and what they would have measured is drawn from a run.
+
+Many searches cost seconds so. Each draws from the processes of a run that tried everything: the same times, the same
+disturbances, the same price per process.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bench.halving import Halving
+from bench.profile import profiles
+from results.goal import Goal, Seen, seen_in
+from results.tuned import pick, typical_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bench.plan import Cell
+    from results.record import Record
+
+PROFILE = "quick"
+# Cell -> its processes, as (what was seen, seconds in timed calls), in the order of rounds.
+Pool = dict[str, list[tuple[Seen, float]]]
+
+
+def pool_of(records: Iterable[Record]) -> Pool:
+    """The processes of every right cell."""
+    pool: Pool = defaultdict(list)
+    for record in records:
+        if (seen := seen_in(record)) is not None:
+            pool[record.cell].append((seen, float(record.wall_ns.sum()) * 1e-9))
+    return dict(pool)
+
+
+def ours(cells: Sequence[Cell], pool: Pool, process_s: float, seed: int) -> tuple[str, float]:
+    """One search by successive halving; what it picks, and the seconds it would have spent.
+
+    Args:
+        cells: of the search.
+        pool: their processes, as long as ``process_s``.
+        process_s: of a full process.
+        seed: which processes it happens to see.
+    """
+    rounds = list(range(max(map(len, pool.values()))))
+    random.Random(seed).shuffle(rounds)  # noqa: S311  # an order, no secret
+    goal = Goal()
+    policy = Halving(replace(profiles()[PROFILE], process_s=process_s), goal)
+    racers = [cell for cell in cells if cell.id in pool]
+    history: dict[str, dict[int, Seen]] = defaultdict(dict)
+    spent_s, number = 0.0, 0
+    while (turn := policy.turn(number, racers, history)) is not None:
+        for cell in sorted(turn.going):
+            drawn = pool[cell]
+            seen, timed_s = drawn[rounds[number % len(rounds)] % len(drawn)]
+            # A shorter process makes fewer calls, but three at least.
+            calls_s = min(timed_s, max(timed_s * turn.process_s / process_s, 3 * seen.p50_ns * 1e-9))
+            spent_s += seen.took_s - timed_s + calls_s
+            history[cell][number] = seen
+        number += 1
+    found = pick(goal, history)
+    assert found is not None, "a pool has right cells"
+    return found, spent_s
+
+
+def rival(cells: Sequence[Cell], pool: Pool, budget_s: float, seed: int) -> tuple[str, str]:
+    """One search by Optuna's TPE sampler, one full process a trial, for as long as ours took.
+
+    Returns:
+        The cell of its best trial, and the cell with the best middle over its trials.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    by_choices = {choices(cell): cell.id for cell in cells if cell.id in pool}
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    generator = random.Random(seed)  # noqa: S311  # draws, no secrets
+    left: dict[str, list[tuple[Seen, float]]] = {}
+    found: dict[str, dict[int, Seen]] = defaultdict(dict)
+    best: tuple[float, str] | None = None
+    spent_s, number = 0.0, 0
+    while spent_s < budget_s:
+        trial = study.ask()
+        cell = by_choices[tuple(suggest(trial, list(by_choices)))]
+        if not left.get(cell):
+            left[cell] = generator.sample(pool[cell], len(pool[cell]))
+        seen, _ = left[cell].pop()
+        study.tell(trial, seen.p50_ns * 1e-6)
+        best = min(best or (seen.p50_ns, cell), (seen.p50_ns, cell))
+        found[cell][number] = seen
+        spent_s += seen.took_s
+        number += 1
+    assert best is not None, "a budget pays for a trial"
+    return best[1], min(found, key=lambda cell: typical_ns(Goal(), found[cell]))
+
+
+def suggest(trial: Any, cells: Sequence[tuple[tuple[str, str], ...]]) -> list[tuple[str, str]]:
+    """Let a trial choose a cell, one property after the other, among the values that still lead to one.
+
+    Args:
+        trial: of Optuna.
+        cells: the properties of every cell, the runtime first.
+    """
+    chosen: list[tuple[str, str]] = []
+    left = list(cells)
+    while any(len(cell) > len(chosen) for cell in left):
+        name = left[0][len(chosen)][0]
+        values = list(dict.fromkeys(cell[len(chosen)][1] for cell in left))
+        # The space depends on the runtime, and so does the name of the parameter.
+        key = f"{chosen[0][1]}.{name}" if chosen else name
+        chosen.append((name, values[0] if len(values) == 1 else trial.suggest_categorical(key, values)))
+        left = [cell for cell in left if cell[: len(chosen)] == tuple(chosen)]
+    return chosen
+
+
+def choices(cell: Cell) -> tuple[tuple[str, str], ...]:
+    """What tells a cell from others, in the order in which a sampler chooses."""
+    shared = (("runtime", cell.runtime), ("form", cell.form), ("layout", cell.layout), ("threads", str(cell.threads)))
+    return (*shared, *((name, str(value)) for name, value in cell.options.items()))
