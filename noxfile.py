@@ -49,7 +49,7 @@ def report(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite, over every CPU runtime."""
-    session.install("-e", ".[cpu,dev]")
+    session.install("-e", ".[cpu,tvm-tune,dev]")
     session.run("pytest", *session.posargs)
 
 

@@ -44,6 +44,8 @@ PACKAGES = ("bench", "models", "reports", "results", "runtimes")
 # torch for GPUs is several gigabytes.
 INSTALL_TIMEOUT_S = 3600.0
 LOOK_TIMEOUT_S = 300.0
+# How the line begins with which bench.inside answers.
+ANSWER = '{"python"'
 PATIENCE_S = 0.2
 
 
@@ -257,22 +259,30 @@ class Environments:
     def _look(self, runtime: str, folder: Path, *, start: bool = False) -> dict[str, Any]:
         """What :mod:`bench.inside` tells."""
         command = [str(interpreter(folder)), "-P", "-m", "bench.inside", runtime, *(["start"] if start else [])]
-        result = subprocess.run(
-            command,
-            env=worker_environment({}, self._root()),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=LOOK_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            result = subprocess.run(
+                command,
+                env=worker_environment({}, self._root()),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=LOOK_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            said = f"the environment of {runtime} gave no answer within {LOOK_TIMEOUT_S:g} s; try another version"
+            raise UnavailableError(said) from None
         if result.returncode:
             last = (result.stderr.strip().splitlines() or [""])[-1][:200]
             raise UnavailableError(
                 f"the environment of {runtime} does not work: {last or f'status {result.returncode}'}"
             )
-        seen: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+        # A library may print after us, as it ends.
+        lines = [line for line in result.stdout.splitlines() if line.startswith(ANSWER)]
+        if not lines:
+            raise UnavailableError(f"the environment of {runtime} does not say what is in it; try another version")
+        seen: dict[str, Any] = json.loads(lines[-1])
         return seen
 
     def _lock(self, folder: Path, *, alone: bool = False) -> None:

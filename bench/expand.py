@@ -78,7 +78,7 @@ def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
     groups = _narrowed([_canonical(group) for group in groups], replace(choice, forms=_form_names(choice.forms)))
     groups = [swept_by_flags(group, choice) for group in groups]
     cells: dict[str, Cell] = {}
-    sweeps: dict[str, Sweep] = {}
+    sweeps: dict[Sweep, None] = {}
     for group in groups:
         spans = list(_spans(group, specs, choice, cpus))
         if group.sweep:
@@ -86,7 +86,7 @@ def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
         for span in spans:
             found, sweep = sweep_of(span, choice.axes) if group.sweep else (_cells(span), None)
             if sweep is not None:
-                sweeps.setdefault(sweep.default, sweep)
+                sweeps.setdefault(sweep)
             for cell in found:
                 cells.setdefault(cell.id, cell)
     if not sweeps and any(group.sweep for group in groups):
@@ -107,7 +107,7 @@ def expand(suite: Suite, choice: Choice, profile: str, cpus: int) -> Plan:
         tuple(cells.values()),
         (*suite.metrics, *choice.metrics),
         suite.race and not sweeps,
-        tuple(sweeps.values()),
+        tuple(sweeps),
         ladder_steps(suite.steps, tuple(cells.values()), cpus),
         measure=suite.measure.get(profile, {}),
     )

@@ -1,8 +1,10 @@
 """Successive halving over rounds of fresh processes: the best cell without trying everything as carefully.
 
-The first round is short and has every cell. Whoever is not among the better half leaves (Karnin, Koren and Somekh
-2013), and so does whoever is far behind; a cell whose process was disturbed is given another. The few that are left
-are measured in full until the best of them is good enough, as sure as was asked for.
+The first round is short and has every cell, the second all but those that are far behind. From then on whoever is not
+among the better half leaves after every round (Karnin, Koren and Somekh 2013). Up to here the fastest process of a cell
+speaks for it: much can slow a process down, and nothing speeds one up, so no single slow one costs a cell its place. A
+cell whose processes were all disturbed is given another. The few that are left are measured in full until the best of
+them is good enough, as sure as was asked for.
 
 Every decision depends on finished rounds alone, so a search that was stopped goes on as if it had not been.
 """
@@ -25,13 +27,15 @@ if TYPE_CHECKING:
     from results.goal import Goal, Seen
 
 # So many are left for the last stage.
-FINALISTS = 8
-# Whoever is slower than the best by this factor leaves, however many stay; chance is rarely so large.
-FAR = (1.6, 1.3, 1.2)
+FINALISTS = 6
+# Whoever is slower than the best by this factor leaves after the first, second, third round, however many stay.
+FAR = (1.8, 1.3, 1.2)
 # A disturbed process may have been slowed down by this factor.
 DISTURBED = 1.5
+# So many disturbed processes are not the cell's fault; one that has had more is judged by them.
+EXCUSED = 2
 # Shares of a full process that the first rounds take.
-SHORT = (0.25, 0.5)
+SHORT = (0.25, 0.25, 0.5)
 # Rounds of the last stage: at least, before anything is believed, and at most.
 FINAL_LEAST, FINAL_MOST = 3, 6
 # A tail needs more calls.
@@ -47,12 +51,14 @@ class Halving:
     """
 
     def __init__(self, profile: Profile, goal: Goal) -> None:
-        self._process_s = profile.process_s * LONGER[goal.objective]
+        tail = "p99" if goal.within_ms is not None else goal.objective
+        self._process_s = profile.process_s * LONGER[tail]
         self._goal = goal
 
     def turn(self, number: int, cells: Sequence[Cell], history: History) -> Turn | None:
         """The next round; None when the best is known well enough."""
-        names = [cell.id for cell in cells]
+        # Whoever has broken a condition in any round makes room, as a wrong one does.
+        names = [cell.id for cell in cells if not self._refused(history.get(cell.id, {}))]
         final = 0
         for earlier in range(number):
             done = {name: _until(history.get(name, {}), earlier) for name in names}
@@ -82,11 +88,12 @@ class Halving:
     def _better(self, names: Sequence[str], done: Mapping[str, Mapping[int, Seen]], number: int) -> list[str]:
         """Those that go on after one of the earlier rounds."""
         known = [name for name in names if done[name] and not self._refused(done[name])]
-        scores = {name: self._score(done[name]) for name in known}
+        scores = {name: self._fastest(done[name]) for name in known}
         order = sorted(known, key=lambda name: (scores[name], name))
         if not order:
             return []
-        cut = max(math.ceil(len(order) / 2), FINALISTS)
+        # One short process each is no reason to halve.
+        cut = max(math.ceil(len(order) / 2), FINALISTS) if number else len(order)
         far = math.log(FAR[min(number, len(FAR) - 1)])
         best = scores[order[0]]
         stay = [name for place, name in enumerate(order) if place < cut and scores[name] - best <= far]
@@ -96,6 +103,7 @@ class Halving:
             name
             for name in order
             if name not in stay
+            and len(done[name]) < EXCUSED
             and not any(seen.quiet for seen in done[name].values())
             and scores[name] - math.log(DISTURBED) <= last
         ]
@@ -135,7 +143,11 @@ class Halving:
         }
 
     def _refused(self, rounds: Mapping[int, Seen]) -> bool:
-        return any(self._goal.refusal(seen) for seen in rounds.values())
+        return bool(self._goal.breaks(rounds.values()))
+
+    def _fastest(self, rounds: Mapping[int, Seen]) -> float:
+        """Log of the objective in the fastest process."""
+        return math.log(min(seen.value_ns(self._goal.objective) for seen in rounds.values()))
 
     def _score(self, rounds: Mapping[int, Seen]) -> float:
         """Log of the objective, see :func:`results.tuned.typical_ns`."""

@@ -12,6 +12,7 @@ from models.surgery.catalogue import RAW, form_name
 from results import published
 from results.steps import Step
 from results.works import work
+from runtimes import registry
 from runtimes.options import text
 
 if TYPE_CHECKING:
@@ -58,18 +59,18 @@ class StepSpec:
         own = (cell.model, cell.form, cell.runtime, cell.layout, cell.threads)
         for axis, value in zip(AXES, own, strict=True):
             wanted = self.axes.get(axis, (value,))
+            # A named version takes the place of its runtime.
+            if axis == "runtimes" and registry.plain(cell.runtime) in wanted:
+                continue
             if value not in (tuple(cpus if one == "all" else one for one in wanted) if axis == "threads" else wanted):
                 return False
         if cell.copy or (self.unchanged and cell.changed):
             return False
         # Options of one runtime are about that runtime alone: with them, others are no part of the step.
-        if self.options and cell.runtime not in self.options:
+        known = self.options.get(cell.runtime, self.options.get(registry.plain(cell.runtime)))
+        if self.options and known is None:
             return False
-        return all(
-            text(cell.options[name]) in values
-            for name, values in self.options.get(cell.runtime, {}).items()
-            if name in cell.options
-        )
+        return all(text(cell.options[name]) in values for name, values in (known or {}).items() if name in cell.options)
 
 
 def parse_steps(entries: Any, groups: Sequence[Group], where: str) -> tuple[StepSpec, ...]:

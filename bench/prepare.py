@@ -18,7 +18,6 @@ from models.card import Card
 from models.surgery.catalogue import RAW
 from results.works import on_device
 from runtimes import registry
-from runtimes.base import Runtime
 from runtimes.errors import UnavailableError
 from runtimes.installed import Probe
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from bench.plan import Cell, Plan
     from bench.spawn import Outcome, Spawn
+    from runtimes.base import Runtime
 
 # Three different inputs per channel: with two, an engine that answers one call late through a
 # pair of buffers would look right.
@@ -255,7 +255,7 @@ class Preparer:
         engine = engine_request(request, card)
         environment = adapter.environment(engine)
         ready = replace(ready, environment=environment)
-        if type(adapter).build is Runtime.build:
+        if not adapter.builds(engine):
             return ready
         key = json.dumps([cell.runtime, card.sha256, cell.threads_each, dict(cell.options)], sort_keys=True)
         if key not in self._builds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -55,7 +56,8 @@ def profile_changes(table: Any, where: str) -> dict[str, dict[str, float]]:
             if key not in CHANGEABLE:
                 raise UserError(f"{where}.{name} has the unknown key {key!r}; allowed: {', '.join(CHANGEABLE)}")
             whole = key.startswith("rounds")
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < whole:
+            right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+            if not right or not math.isfinite(value) or value < whole:
                 kind = "a whole number from 1" if whole else "a number from 0"
                 raise UserError(f"{where}.{name}: {key} is {value!r}; it must be {kind}")
     return table

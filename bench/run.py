@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bench.policy import policy_of
-from results.goal import seen_in
+from bench.turns import Turn
+from results.goal import Goal, seen_in
 from results.record import Record
+from results.tuned import pick, spent_s
 from runtimes.registry import on_gpu
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from bench.prepare import Preparer, Ready
     from bench.profile import Profile
     from bench.spawn import Outcome, Spawn
-    from bench.turns import Turn
     from results.goal import Seen
     from results.runfile import RunFile
 
@@ -105,7 +106,7 @@ class Runner:
         self._spent_s = 0.0
         for record in run.records():
             self._count(record)
-            self._spent_s += record.facts.get("took_s", 0.0)
+            self._spent_s += spent_s([record])
 
     def measure(self, preparer: Preparer, ready: Mapping[str, Ready]) -> str:
         """Go on until every cell is settled or the time is up.
@@ -119,8 +120,16 @@ class Runner:
         """
         cells = [cell for cell in self._plan.cells if not ready[cell.id].status]
         self._watcher.begin(len(cells), self._profile.budget_s)
+        ended = self._rounds(cells, preparer, ready)
+        if self._plan.goal is not None:
+            self._vouch(cells, Goal.from_json(self._plan.goal), preparer, ready)
+        return ended
+
+    def _rounds(self, cells: list[Cell], preparer: Preparer, ready: Mapping[str, Ready]) -> str:
         begin = self._clock()
-        for number in itertools.count():
+        # A search that goes on decides about its last round again, and leaves those before it as they are.
+        last = max((number for _, number in self._done), default=0) if self._plan.goal is not None else 0
+        for number in itertools.count(last):
             turn = self._policy.turn(number, [cell for cell in cells if cell.id not in self._ended], self._history)
             if turn is None:
                 break
@@ -137,6 +146,28 @@ class Runner:
                 elapsed = self._spent_s + self._clock() - begin
                 self._watcher.after(cell, record, elapsed, self._left(cells, turn.going, number))
         return "settled"
+
+    def _vouch(self, cells: list[Cell], goal: Goal, preparer: Preparer, ready: Mapping[str, Ready]) -> None:
+        """Have the quality of a search's pick judged, wherever its time ended, until one stands."""
+        by_name = {cell.id: cell for cell in cells}
+        number = max((number for _, number in self._done), default=-1) + 1
+        while True:
+            allowed = {
+                name: rounds
+                for name, rounds in self._history.items()
+                if name not in self._ended and not goal.breaks(rounds.values())
+            }
+            best = pick(goal, allowed)
+            if best is None or best in self._judged:
+                return
+            turn = Turn(frozenset({best}), self._profile.process_s)
+            record = self.one(by_name[best], number, preparer, ready[best], turn)
+            self._run.add(record)
+            self._count(record)
+            # A process without an answer to judge, such as one that was stopped, settles its cell as well.
+            number += 1
+            if "quality" not in record.facts and record.status == "ok":
+                return
 
     def _order(self, cells: list[Cell], number: int) -> list[Cell]:
         """This round's order: a function of the seed and the round alone, so that a resumed run keeps it."""

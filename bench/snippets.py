@@ -42,7 +42,8 @@ def note_snippet(run: RunFile, plan: Plan, ready: Mapping[str, Ready], preparer:
         script.write_text(found["python"], "utf-8")
         values = {"cell": best, "settings": found["settings"], "environment": found["environment"]}
         settings.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
-        found["file"] = str(script)
+        # The run may be moved, and its neighbours with it.
+        found["file"] = script.name
     run.set_fact("snippet", found)
 
 

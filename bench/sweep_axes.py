@@ -37,6 +37,10 @@ def swept_by_flags(group: Group, choice: Choice) -> Group:
             flag = "--axis" if choice.axes else "--copies"
             raise UserError(f"{flag} is for a sweep; say which with --sweep {' or --sweep '.join(KINDS)}")
         return group
+    for name, values in _flag_values(choice.axes):
+        if name == ALL or name in SHARED:
+            how = "it is every option" if name == ALL else f"give --{name} twice or more, the first is the default"
+            raise UserError(f"--axis {name}={values}: {name} takes no values here; {how}")
     axes = tuple(text.partition("=")[0] for text in choice.axes) or group.axes
     if not axes and kind == "one-at-a-time":
         axes = (ALL,)
@@ -91,6 +95,9 @@ def sweep_of(span: Span, axis_flags: tuple[str, ...] = ()) -> tuple[list[Cell], 
 
 def _shared(span: Span) -> list[Axis]:
     values = {"layout": span.group.layouts, "threads": span.budgets, "placement": span.group.placements}
+    for name in SHARED:
+        if name in span.group.axes and len(values[name]) < 2:
+            raise UserError(f"the axis {name} has one value; give --{name} twice or more, the first is the default")
     return [Axis(name, values[name]) for name in SHARED if len(values[name]) > 1]
 
 
@@ -126,6 +133,6 @@ def _flag_values(texts: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def _values(option: Option, text: str) -> tuple[Any, ...]:
     try:
-        return tuple(option.parse(value) for value in text.split(","))
+        return tuple(dict.fromkeys(option.parse(value) for value in text.split(",")))
     except OptionError as error:
         raise UserError(f"--axis {option.name}={text}: {error}") from None

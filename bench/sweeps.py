@@ -87,13 +87,19 @@ def weave(kind: str, axes: Sequence[Axis], make: Make, copies: int | None) -> tu
     """
     _check_size(kind, axes)
     weaver = Weaver(axes, make)
-    default = weaver.cell({})
+    names = {axis.name for axis in axes}
+    # What a grid's axis needs and nobody changes is set everywhere, so that comparisons differ in one thing.
+    start = {name: value for axis in axes for name, value in axis.needs if name not in names} if kind == "grid" else {}
+    default = weaver.cell(start)
     if default is None:
         raise UserError(f"the cell that a sweep starts from cannot be had: {weaver.left_out[0][2]}")
-    arms = {"one-at-a-time": _single, "pairs": _pairs, "grid": _grid}[kind](axes, weaver)
+    if kind == "grid":
+        arms = _grid(axes, weaver, start)
+    else:
+        arms = _pairs(axes, weaver) if kind == "pairs" else _single(axes, weaver)
     if copies is None:
         copies = max(round(math.sqrt(len(arms))) - 1, 2)
-    again = [name for number in range(1, copies + 1) if (name := weaver.cell({}, number)) is not None]
+    again = [name for number in range(1, copies + 1) if (name := weaver.cell(start, number)) is not None]
     arms += [Arm("copy", str(place), "copy", (Contrast((name,), (default,)),)) for place, name in enumerate(again, 1)]
     return list(weaver.cells.values()), Sweep(kind, default, tuple(again), tuple(arms), tuple(weaver.left_out))
 
@@ -125,14 +131,14 @@ def _pairs(axes: Sequence[Axis], weaver: Weaver) -> list[Arm]:
     return arms
 
 
-def _grid(axes: Sequence[Axis], weaver: Weaver) -> list[Arm]:
+def _grid(axes: Sequence[Axis], weaver: Weaver, start: Changes) -> list[Arm]:
     names = [axis.name for axis in axes]
     made: dict[tuple[int, ...], str] = {}
     for places in itertools.product(*(range(len(axis.values)) for axis in axes)):
         changes = {axis.name: axis.values[place] for axis, place in zip(axes, places, strict=True)}
         if _idle(axes, places, changes):
             continue
-        name = weaver.cell(changes)
+        name = weaver.cell({**start, **changes})
         if name is not None:
             made[places] = name
     arms = []
@@ -151,7 +157,7 @@ def _grid(axes: Sequence[Axis], weaver: Weaver) -> list[Arm]:
 def _idle(axes: Sequence[Axis], places: Sequence[int], changes: Changes) -> bool:
     """Whether a value is changed that changes nothing beside the others."""
     return any(
-        place and any(changes.get(name) != value for name, value in axis.needs)
+        place and any(name in changes and changes[name] != value for name, value in axis.needs)
         for axis, place in zip(axes, places, strict=True)
     )
 

@@ -201,7 +201,7 @@ def markdown(source: Source, drawn: Mapping[str, Sequence[Chart]]) -> str:
     if (search := tuned.found(facts, source.cells, source.records)) is not None:
         parts += ["", "## What the search found", ""]
         parts += [f"- {line.strip()}" for line in tuned.sentences(search, source.cells, None)]
-        if code := (facts.get("snippet") or {}).get("python"):
+        if code := (tuned.entry(search, facts)["snippet"] or {}).get("python"):
             parts += ["", "```python", code.rstrip(), "```"]
     parts += ["", "## Ladder", "", *_links(drawn, "ladder"), *_cells_table(source)]
     views = run_views(source.cells, source.floors, f"run {source.name}")

@@ -28,7 +28,10 @@ def sentences(outcome: Tuned, cells: Sequence[CellSummary], snippet: Mapping[str
     """A search in a few lines, the code last."""
     goal = outcome.goal
     if outcome.best is None:
-        yield "the search found nothing: no cell is right and within the conditions"
+        if outcome.unjudged:
+            yield "the search ended before the quality of any candidate was judged; go on with 'rtfloor tune --resume'"
+        else:
+            yield "the search found nothing: no cell is right and within the conditions"
         yield from _refused(outcome)
         return
     by_name = {cell.cell: cell for cell in cells}
@@ -44,13 +47,15 @@ def sentences(outcome: Tuned, cells: Sequence[CellSummary], snippet: Mapping[str
         yield f"  {_percent(outcome.sure)} sure that none of the {outcome.cells} cells is better by more than {behind}"
     yield f"  {_cost(outcome)}"
     yield from _refused(outcome)
-    if snippet:
+    if snippet and snippet.get("cell") == outcome.best:
         yield from _code(snippet)
 
 
 def entry(outcome: Tuned, facts: Mapping[str, Any]) -> dict[str, Any]:
     """A search as JSON values, with the code of its winner as the run's facts have it."""
     snippet = facts.get("snippet")
+    if snippet and snippet.get("cell") != outcome.best:
+        snippet = None
     values = asdict(outcome)
     values["refused"] = dict(outcome.refused)
     values["rounds"] = [outcome.rounds[number] for number in sorted(outcome.rounds)]
@@ -98,7 +103,8 @@ def _code(snippet: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  {key}={value}" for key, value in snippet["environment"].items())
     if snippet.get("model_command"):
         yield f"the model's file: {snippet['model_command']}"
-    yield f"code to paste: {snippet.get('file') or ''}".rstrip()
+    beside = f" ({snippet['file']}, beside the run file)" if snippet.get("file") else ""
+    yield f"code to paste{beside}:"
     yield ""
     yield from (f"    {line}".rstrip() for line in str(snippet["python"]).rstrip().splitlines())
     yield ""

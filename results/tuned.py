@@ -40,6 +40,7 @@ class Tuned:
             long as the pick's last.
         rounds: round → how many cells were measured in it.
         refused: cell → which condition it breaks.
+        unjudged: right cells whose answers nobody has judged beside the form raw; none of them can be the pick.
     """
 
     goal: Goal
@@ -54,6 +55,7 @@ class Tuned:
     exhaustive_s: float | None
     rounds: Mapping[int, int]
     refused: Mapping[str, str]
+    unjudged: int
 
     @property
     def share(self) -> float | None:
@@ -79,21 +81,24 @@ def tuned(goal: Goal, cells: Sequence[str], records: Iterable[Record]) -> Tuned:
             right[record.cell][record.round] = seen
             kept[record.cell].append(record)
     refused = {cell: reason for cell, rounds in right.items() if (reason := _refusal(goal, rounds, kept[cell]))}
-    allowed = {cell: rounds for cell, rounds in right.items() if cell not in refused}
+    judged = {cell for cell, found in kept.items() if any("quality" in record.facts for record in found)}
+    allowed = {cell: rounds for cell, rounds in right.items() if cell not in refused and cell in judged}
     counts: dict[int, int] = defaultdict(int)
     for record in every:
         counts[record.round] += 1
     best = pick(goal, allowed)
+    unjudged = len(right.keys() - refused.keys() - judged)
     common = (len(cells), len(every), spent_s(every), _exhaustive_s(cells, right, kept, best), dict(counts), refused)
     if best is None:
-        return Tuned(goal, None, None, None, (), None, *common)
+        return Tuned(goal, None, None, None, (), None, *common, unjudged)
     values = {
         cell: {number: seen.value_ns(goal.objective) for number, seen in rounds.items()}
-        for cell, rounds in allowed.items()
+        for cell, rounds in right.items()
+        if cell not in refused
     }
     sure = probability_within(beside(best, values), goal.margin)
     value_ms, interval_ms = _objective(goal, kept[best])
-    return Tuned(goal, best, value_ms, interval_ms, tuple(_ties(goal, best, values, kept)), sure, *common)
+    return Tuned(goal, best, value_ms, interval_ms, tuple(_ties(goal, best, values, kept)), sure, *common, unjudged)
 
 
 def spent_s(records: Iterable[Record]) -> float:
@@ -119,10 +124,11 @@ def typical_ns(goal: Goal, rounds: Mapping[int, Seen]) -> float:
 
 
 def _refusal(goal: Goal, rounds: Mapping[int, Seen], records: Sequence[Record]) -> str:
-    for seen in rounds.values():
-        if reason := goal.refusal(seen):
-            return reason
+    if reason := goal.breaks(rounds.values()):
+        return reason
     tail = _tail(records, OBJECTIVES["p99"])
+    if goal.within_ms is not None and tail.value_ns is None:
+        return f"{tail.samples} calls are too few to tell its p99; give it a longer --profile"
     if goal.within_ms is not None and tail.value_ns is not None and tail.value_ns * MS > goal.within_ms:
         return f"its p99 is {tail.value_ns * MS:.3g} ms, past {goal.within_ms:g} ms"
     return ""

@@ -154,6 +154,10 @@ class Runtime(ABC):
         """
         return {}
 
+    def builds(self, request: Request) -> bool:
+        """Whether ``build`` has anything to do for this request; a process is started for it only then."""
+        return type(self).build is not Runtime.build
+
     def build_timeout_s(self, request: Request) -> float:
         """Seconds that ``build`` may take at most for this request; a process that takes longer is stopped."""
         return 900.0

@@ -85,6 +85,9 @@ class OrtCpu(Runtime):
         """A script with these threads, sessions and options, and nothing that is at its default."""
         return write_snippet(request, self._providers(request))
 
+    def builds(self, request: Request) -> bool:
+        return rewritten_ahead(request)
+
     def build(self, request: Request) -> dict[str, Any]:
         """Have the graph rewritten into a file, where one is to be loaded."""
         if not rewritten_ahead(request):

@@ -84,6 +84,9 @@ class TorchCpu(Runtime):
         }
         return Snippet(script(request, variables), settings, variables)
 
+    def builds(self, request: Request) -> bool:
+        return request.options["compiler"] != "eager"
+
     def build(self, request: Request) -> dict[str, Any]:
         """Let inductor compile, which fills its cache; eager has nothing to build."""
         if request.options["compiler"] == "eager":

@@ -47,18 +47,19 @@ def make_target(processor: str, attributes: Mapping[str, Any]) -> Any:
 def _check_switches(target: Any, switches: list[str]) -> None:
     from tvm.target import codegen
 
+    refused = f"tvm: LLVM does not take cl_opt={','.join(switches)}"
     with _stderr() as said:
         try:
             codegen.llvm_get_cpu_features(target)
         except Exception as error:  # every failure of a foreign library becomes a row
-            raise engine_error(
-                f"tvm: LLVM does not take cl_opt={','.join(switches)}; {_complaint(said)}", error
-            ) from error
-    if complaint := _complaint(said):
-        raise EngineError(f"tvm: LLVM does not take cl_opt={','.join(switches)}; {complaint}")
+            raise engine_error(refused, EngineError(_complaint(said) or str(error))) from error
+        complaint = _complaint(said)
+    if complaint:
+        raise EngineError(f"{refused}: {complaint}")
 
 
 def _complaint(said: Any) -> str:
+    """What follows the last ``Error:``; nothing where there is none."""
     said.seek(0)
     text = said.read().decode("utf-8", "replace")
     return " ".join(text.rpartition("Error: ")[2].split())[:200] if "Error: " in text else ""

@@ -71,9 +71,6 @@ def tune(module: Any, target: Any, request: Request, folder: Path) -> None:
     before = records.open()
     # The harness times the last sitting alone; what a tuning cost is the sum of all.
     begin = time.monotonic()
-    if "int8" in request.precision:
-        # Takes a quarter of a minute; without it the rules for 8-bit dot products find nothing to use.
-        import tvm.s_tir.tensor_intrin  # noqa: F401
     with _quiet():
         tasks = extract_tasks(module, target)
         database = _database(records)

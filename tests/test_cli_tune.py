@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import Cli, tiny_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FAKE = ("--model", "null", "--runtime", "fake", "--layout", "mono", "--threads", "1", "--profile", "smoke")
 LATENCIES = [f"latency_us={value}" for value in (2000, 2600, 3000, 3400, 3800, 4200, 4600, 5000, 5400, 5800)]
@@ -86,7 +88,7 @@ def test_the_winner_comes_as_code_that_runs(cli: Cli, tmp_path: Path) -> None:
     result = cli("tune", "--model", "net.onnx", *arguments, *options("enable_mem_pattern=false"), "--json")
     snippet = searched(result)["snippet"]
     assert snippet["settings"]
-    script = Path(tmp_path / snippet["file"])
+    script = tmp_path / "results" / "runs" / snippet["file"]
     code = script.read_text() + (
         "\nimport numpy as np\nprint(answer({'x': np.ones((1, 2, 16), np.float32)})[0].shape)\n"
     )

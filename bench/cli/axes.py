@@ -62,13 +62,26 @@ def axes(*, runtime: str, as_json: bool) -> None:
 
 def ask(runtime: str, adapter: Runtime) -> Asked:
     """What the installed version has; the library is imported in a worker, never here."""
+    from bench import paths
+    from bench.environments import Environments
     from bench.spawn import spawn
+    from runtimes import registry
+    from runtimes.errors import UnavailableError
 
-    probe = adapter.probe()
+    more: dict[str, Any] = {}
+    if registry.version(runtime):
+        environments = Environments(paths.cache() / "environments", lambda line: click.echo(line, err=True))
+        try:
+            probe = environments.get(runtime).probe
+        except UnavailableError as error:
+            return Asked(None, None, str(error))
+        more = dict(environments.worker(runtime))
+    else:
+        probe = adapter.probe()
     if not probe.available:
         mend = f"; to mend it: {probe.remedy}" if probe.remedy else ""
         return Asked(probe.version, None, f"{probe.reason}{mend}")
-    outcome = spawn({"task": "axes", "runtime": runtime}, {}, ASKING_TIMEOUT_S)
+    outcome = spawn({"task": "axes", "runtime": runtime, **more}, {}, ASKING_TIMEOUT_S)
     status = outcome.body.get("status", outcome.status)
     if status != "ok":
         return Asked(probe.version, None, outcome.reason or str(outcome.body.get("reason")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from dataclasses import asdict, replace
@@ -90,9 +91,13 @@ def tune(
     from bench.cli.run import changed_flags, parse_size
     from bench.cli.show import present
 
+    numbers = {"--time": budget_s, "--timeout": timeout, "--within": within, "--min-snr": min_snr}
+    for flag, number in (numbers | {"--margin": margin, "--sure": sure}).items():
+        if number is not None and not math.isfinite(number):
+            raise UserError(f"{flag} {number} is no number")
     settings = campaign.Settings(
         results=results,
-        budget_s=TIME_S if budget_s is None else budget_s,
+        budget_s=TIME_S if budget_s is None and resume is None else budget_s,
         timeout_s=timeout,
         memory_bytes=None,
         seed=seed,

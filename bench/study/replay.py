@@ -23,17 +23,28 @@ if TYPE_CHECKING:
     from results.record import Record
 
 PROFILE = "quick"
-# Cell -> its processes, as (what was seen, seconds in timed calls), in the order of rounds.
-Pool = dict[str, list[tuple[Seen, float]]]
+# Cell -> its right processes, in the order of rounds.
+Pool = dict[str, "list[Record]"]
+# No process makes fewer calls.
+CALLS_LEAST = 3
 
 
 def pool_of(records: Iterable[Record]) -> Pool:
     """The processes of every right cell."""
     pool: Pool = defaultdict(list)
     for record in records:
-        if (seen := seen_in(record)) is not None:
-            pool[record.cell].append((seen, float(record.wall_ns.sum()) * 1e-9))
+        if seen_in(record) is not None:
+            pool[record.cell].append(record)
     return dict(pool)
+
+
+def shortened(record: Record, share: float) -> Record:
+    """The process as it would have been in a share of its time: fewer calls, and as much less time."""
+    calls = min(len(record.wall_ns), max(CALLS_LEAST, round(len(record.wall_ns) * share)))
+    saved_s = float(record.wall_ns[calls:].sum()) * 1e-9
+    facts = {**record.facts, "took_s": float(record.facts["took_s"]) - saved_s}
+    warmup = min(record.warmup, calls - 1)
+    return replace(record, facts=facts, wall_ns=record.wall_ns[:calls], cpu_ns=record.cpu_ns[:calls], warmup=warmup)
 
 
 def ours(cells: Sequence[Cell], pool: Pool, process_s: float, seed: int) -> tuple[str, float]:
@@ -55,10 +66,10 @@ def ours(cells: Sequence[Cell], pool: Pool, process_s: float, seed: int) -> tupl
     while (turn := policy.turn(number, racers, history)) is not None:
         for cell in sorted(turn.going):
             drawn = pool[cell]
-            seen, timed_s = drawn[rounds[number % len(rounds)] % len(drawn)]
-            # A shorter process makes fewer calls, but three at least.
-            calls_s = min(timed_s, max(timed_s * turn.process_s / process_s, 3 * seen.p50_ns * 1e-9))
-            spent_s += seen.took_s - timed_s + calls_s
+            record = drawn[rounds[number % len(rounds)] % len(drawn)]
+            seen = seen_in(shortened(record, turn.process_s / process_s))
+            assert seen is not None, "a pool has right processes"
+            spent_s += seen.took_s
             history[cell][number] = seen
         number += 1
     found = pick(goal, history)
@@ -78,7 +89,7 @@ def rival(cells: Sequence[Cell], pool: Pool, budget_s: float, seed: int) -> tupl
     by_choices = {choices(cell): cell.id for cell in cells if cell.id in pool}
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
     generator = random.Random(seed)  # noqa: S311  # draws, no secrets
-    left: dict[str, list[tuple[Seen, float]]] = {}
+    left: dict[str, list[Record]] = {}
     found: dict[str, dict[int, Seen]] = defaultdict(dict)
     best: tuple[float, str] | None = None
     spent_s, number = 0.0, 0
@@ -87,7 +98,8 @@ def rival(cells: Sequence[Cell], pool: Pool, budget_s: float, seed: int) -> tupl
         cell = by_choices[tuple(suggest(trial, list(by_choices)))]
         if not left.get(cell):
             left[cell] = generator.sample(pool[cell], len(pool[cell]))
-        seen, _ = left[cell].pop()
+        seen = seen_in(left[cell].pop())
+        assert seen is not None, "a pool has right processes"
         study.tell(trial, seen.p50_ns * 1e-6)
         best = min(best or (seen.p50_ns, cell), (seen.p50_ns, cell))
         found[cell][number] = seen

@@ -22,7 +22,7 @@ def search_section(source: Source) -> list[Section]:
         tag("p", tag("strong", lines[0]), " ", origin("measured")),
         tag("ul", *(tag("li", line.strip()) for line in lines[1:])),
     ]
-    snippet = source.facts.get("snippet") or {}
+    snippet = tuned.entry(outcome, source.facts)["snippet"] or {}
     if snippet.get("model_command"):
         body.append(tag("p", "The model's file: ", tag("code", snippet["model_command"])))
     if snippet.get("settings"):

@@ -106,6 +106,30 @@ def test_copies_serve_the_comparisons_best_when_nobody_says() -> None:
     assert len(sweep.copies) == 4  # and the default itself: √25
 
 
+def test_a_grid_sets_what_an_axis_needs_and_nobody_changes() -> None:
+    cells, sweep = weave("grid", [A, C], make, 0)
+    assert all(cell.options["b"] for cell in cells if not cell.copy)
+    found = next(arm for arm in sweep.arms if arm.value == "y")
+    assert all(one.plus[0].replace("/c=y", "") == one.minus[0] for one in found.contrasts)
+
+
+def test_two_sweeps_from_one_default_are_both_kept() -> None:
+    text = """
+    [[cells]]
+    models = ["null"]
+    runtimes = ["fake"]
+    sweep = "one-at-a-time"
+    axes = ["precision"]
+    [[cells]]
+    models = ["null"]
+    runtimes = ["fake"]
+    sweep = "one-at-a-time"
+    axes = ["label"]
+    """
+    plan = expand(parse_suite(text, "s", Path()), Choice(), "quick", CPUS)
+    assert [sweep.arms[0].axis for sweep in plan.sweeps] == ["precision", "label"]
+
+
 FAKE = Group(("null",), ("fake",), (), ("mono",), (1,))
 
 
@@ -147,6 +171,9 @@ def test_threads_and_layouts_are_axes_and_the_first_is_the_default() -> None:
         ({"sweep": "grid"}, "needs something to try"),
         ({"sweep": "grid", "axes": ("latency_us",)}, "which values of latency_us"),
         ({"sweep": "grid", "axes": ("mode=sideways",)}, "mode='sideways' is not allowed"),
+        ({"sweep": "grid", "axes": ("threads=1,2",)}, "give --threads twice or more"),
+        ({"sweep": "grid", "axes": ("layout",)}, "give --layout twice or more"),
+        ({"sweep": "grid", "axes": ("all=1",)}, "takes no values"),
     ],
 )
 def test_a_sweep_that_cannot_be_says_what_to_do(choice: dict[str, Any], words: str) -> None:

@@ -21,7 +21,8 @@ def record(cell: str, number: int, value_ms: float, status: str = "ok", calls: i
     # A tail of one call in forty.
     wall = np.full(calls, int(value_ms * MS), np.int64)
     wall[::40] *= 2
-    return Record(cell, number, status, "" if status == "ok" else "bad", "now", {"took_s": 1.0, **facts}, wall, wall, 0)
+    known = {"took_s": 1.0, "quality": {"snr_db": 120.0}, **facts}
+    return Record(cell, number, status, "" if status == "ok" else "bad", "now", known, wall, wall, 0)
 
 
 def race(levels: dict[str, float], rounds: int = 6, seed: int = 1, noise: float = 0.005, **facts: Any) -> list[Record]:
@@ -56,6 +57,23 @@ def test_a_wrong_cell_is_never_picked_however_fast() -> None:
 def test_what_was_measured_once_does_not_win_on_luck() -> None:
     records = [*race({"a": 10.0, "b": 10.4}), record("lucky", 0, 9.9)]
     assert tuned(Goal(), ["a", "b", "lucky"], records).best == "a"
+
+
+def test_answers_that_nobody_judged_do_not_win() -> None:
+    # A search that was stopped early knows the times of cells whose quality it does not know.
+    unknown = [record("unknown", number, 5.0) for number in range(3)]
+    for one in unknown:
+        del one.facts["quality"]  # type: ignore[attr-defined]  # a dictionary, whatever its type says
+    assert tuned(Goal(), ["unknown", "known"], [*unknown, *race({"known": 10.0})]).best == "known"
+    nothing = tuned(Goal(), ["unknown"], unknown)
+    assert nothing.best is None
+    assert nothing.unjudged == 1
+
+
+def test_a_deadline_that_too_few_calls_tell_of_is_not_met() -> None:
+    found = tuned(Goal(within_ms=100), ["a"], race({"a": 7.0}, 2))
+    assert found.best is None
+    assert "too few" in found.refused["a"]
 
 
 def test_conditions_leave_a_cell_out_with_its_reason() -> None:

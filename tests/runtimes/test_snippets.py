@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -31,12 +32,12 @@ CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("tract", {}),
     ("tract", {"transform": "conv_nhwc", "state": "kept", "cpu_isa": "-avx512f"}),
     ("torch", {}),
+    ("torch", {"compiler": "inductor", "freezing": True, "simdlen": 256}),
     ("torch", {"channels_last": True, "mkldnn": False, "deterministic": True, "grad_mode": "no_grad"}),
 )
 RUN = """
 import runpy, sys
 import numpy as np
-import os
 script = runpy.run_path({script!r})
 given = [dict(np.load(name)) for name in {given!r}]
 for turn, session in ((0, 0), (1, 1), (0, 0)):
@@ -53,6 +54,8 @@ print([name for name in {ours!r} if name in sys.modules])
 def test_a_snippet_answers_as_the_adapter_does(runtime: str, given: dict[str, Any], tmp_path: Path) -> None:
     if importlib.util.find_spec(runtime) is None:
         pytest.skip(f"{runtime} is not installed")
+    if "compiler" in given and shutil.which("g++") is None:
+        pytest.skip("inductor needs a C++ compiler")
     model = convolutions(tmp_path / "model.onnx")
     (right,) = drive(runtime, model, [given], sessions=2)
     asked = request(runtime, model, given, tmp_path, {"sessions": 2})

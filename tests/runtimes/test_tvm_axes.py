@@ -26,7 +26,7 @@ pytest.importorskip("tvm")
 UNTUNED = [
     (option.name, value)
     for option in OPTIONS
-    for value in (*option.values[1:], *option.choices)
+    for value in dict.fromkeys((*option.values[1:], *option.choices))
     if option.name not in ("precision", "trials", "spin_count") and value != option.default
 ]
 

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,13 +35,17 @@ tunes = pytest.mark.skipif(bool(LACKING), reason=f"{', '.join(LACKING)} not inst
 
 # A search of the usual size takes seconds for every trial.
 SMALL = {"population_size": 16, "init_min_unmeasured": 4, "genetic_num_iters": 1}
+# Intrinsics of GPUs: every tuning process parses them, which takes 12 s.
+UNUSED = "tvm.s_tir.tensor_intrin.cuda"
 BUILD = f"""
 import sys
 from pathlib import Path
 from tiny_tvm import ask
+from types import ModuleType
 from runtimes import tvm_tune
 from runtimes.tvm_rt import TvmCpu
 
+sys.modules[{UNUSED!r}] = ModuleType({UNUSED!r})
 tvm_tune.SEARCH = {SMALL}
 TvmCpu().build(ask(Path(sys.argv[1]), trials=int(sys.argv[2])))
 """
@@ -50,6 +55,7 @@ TvmCpu().build(ask(Path(sys.argv[1]), trials=int(sys.argv[2])))
 def _small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("runtimes.tvm_tune.SEARCH", SMALL)
+        patch.setitem(sys.modules, UNUSED, ModuleType(UNUSED))
         yield
 
 
