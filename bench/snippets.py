@@ -64,6 +64,8 @@ def snippet_of(cell: Cell, plan: Plan, ready: Ready, preparer: Preparer) -> dict
     except EngineError as error:
         return {"cell": cell.id, "why_not": str(error)}
     head = f"# {cell.id}, as measured by rtfloor with {adapter.title} {ready.version or ''}".rstrip() + ".\n"
+    if not made.loads_onnx:
+        command = ""
     if command:
         head += f"# The model's file is written by: {command}\n"
     return {

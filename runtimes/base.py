@@ -100,11 +100,13 @@ class Snippet:
             arrays out, as :meth:`Session.run`, on one of as many sessions as were asked for.
         settings: the same as keys and values, in the vendor's spelling.
         environment: variables that must be set before the process starts.
+        loads_onnx: whether ``MODEL`` is the ONNX file that was measured; else the script says what it is.
     """
 
     python: str
     settings: Mapping[str, str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    loads_onnx: bool = True
 
 
 class Session(ABC):

@@ -54,7 +54,7 @@ class Fake(Runtime):
     install = ""
     options = (
         Option("precision", "fp32", "what it is asked to compute in", ("fp32", "bf16")),
-        Option("mode", "ok", "; ".join(f"{name}: {what}" for name, what in MODES.items()), tuple(MODES)),
+        Option("mode", "ok", "; ".join(f"{name}: {what}" for name, what in MODES.items()), tuple(MODES), tried=("ok",)),
         Option("latency_us", 200.0, "its planned latency, microseconds", minimum=0),
         Option("spread", 0.01, "standard deviation of single calls, as a share", minimum=0),
         Option("between", 0.005, "standard deviation between processes, as a share", minimum=0),

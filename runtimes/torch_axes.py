@@ -38,7 +38,7 @@ AXES = (
     Option(
         "mode",
         "default",
-        "how hard inductor tries; lite: since 2.10",
+        "how hard inductor tries; a version that lacks a mode says so when it compiles",
         MODES,
         settings=("torch.compile(mode)", *(MODE + mode for mode in MODES)),
         needs=COMPILED,

@@ -82,7 +82,7 @@ class TorchCpu(Runtime):
             "torch.set_num_threads": str(request.threads),
             **{option.settings[0]: text(request.options[name]) for name, option in kept.items() if option.settings},
         }
-        return Snippet(script(request, variables), settings, variables)
+        return Snippet(script(request, variables), settings, variables, loads_onnx=False)
 
     def builds(self, request: Request) -> bool:
         return request.options["compiler"] != "eager"

@@ -97,17 +97,37 @@ def test_the_winner_comes_as_code_that_runs(cli: Cli, tmp_path: Path) -> None:
     assert "enable_mem_pattern" in script.read_text()
 
 
-def test_a_sweep_finds_what_was_planted_and_nothing_else(cli: Cli) -> None:
-    result = cli(
-        *("run", *FAKE, "--no-floor", "--json", "--time", "120", "--sweep", "one-at-a-time"),
-        *("--axis", "label", "--axis", "slower=0.1", "--copies", "2"),
-        *options("latency_us=3000", "between=0.001"),
-    )
+SWEEP = """
+[profiles.smoke]
+process_s = 0.05
+rounds_most = 7
+budget_s = 120
+
+[[cells]]
+models = ["null"]
+runtimes = ["fake"]
+threads = [1]
+options.fake.latency_us = 3000
+options.fake.between = 0.001
+options.fake.slower = [0.0, 0.3]
+sweep = "one-at-a-time"
+axes = ["label", "slower"]
+copies = 2
+"""
+
+
+def test_a_sweep_finds_what_was_planted_and_not_what_was_not(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "planted.toml").write_text(SWEEP)
+    result = cli("run", "planted.toml", "--profile", "smoke", "--no-floor", "--json")
     assert result.returncode == 0, result.stderr
     (sweep,) = json.loads(result.stdout)["sweeps"]
-    verdicts = {(effect["axis"], effect["value"]): effect["verdict"] for effect in sweep["effects"]}
-    assert verdicts["slower", "0.1"] == "slower"
-    assert verdicts["label", "b"] == "no effect seen"
+    found = {(effect["axis"], effect["value"]): effect for effect in sweep["effects"]}
+    assert found["slower", "0.3"]["verdict"] == "slower"
+    assert found["slower", "0.3"]["ratio"] == pytest.approx(1.3, rel=0.1)
+    assert found["slower", "0.3"]["rounds"] == 7
+    # A/A: whatever the machine did, it did to both.
+    assert found["label", "b"]["ratio"] == pytest.approx(1.0, rel=0.1)
+    assert {axis for axis, _ in found} == {"label", "slower", "copy"}
 
 
 def test_axes_are_printed_and_counted(cli: Cli) -> None:

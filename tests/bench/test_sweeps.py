@@ -138,7 +138,9 @@ def planned(**choice: Any) -> Plan:
 
 
 def test_flags_make_any_suite_a_sweep() -> None:
-    plan = planned(sweep="one-at-a-time", axes=("mode",), options=("latency_us=100", "latency_us=300"), copies=1)
+    plan = planned(
+        sweep="one-at-a-time", axes=("mode=wrong,raise",), options=("latency_us=100", "latency_us=300"), copies=1
+    )
     (sweep,) = plan.sweeps
     assert sweep.default == "null/raw/fake/mono/1/latency_us=100.0"
     values = {(arm.axis, arm.value) for arm in sweep.arms if arm.kind == "value"}
@@ -183,7 +185,7 @@ def test_a_sweep_that_cannot_be_says_what_to_do(choice: dict[str, Any], words: s
 
 
 def test_a_plan_with_sweeps_comes_back_from_its_run_file_as_it_was() -> None:
-    plan = planned(sweep="pairs", axes=("mode", "precision"))
+    plan = planned(sweep="pairs", axes=("label", "precision"))
     assert Plan.from_json(plan.to_json()) == plan
     assert Sweep.from_json(asdict(plan.sweeps[0])) == plan.sweeps[0]
 
@@ -194,13 +196,13 @@ def test_a_suite_says_how_it_is_swept() -> None:
     models = ["null"]
     runtimes = ["fake"]
     sweep = "grid"
-    axes = ["mode"]
+    axes = ["label"]
     copies = 2
     [profiles.quick]
     budget_s = 7
     """
     suite = parse_suite(text, "s", Path())
-    assert (suite.groups[0].sweep, suite.groups[0].axes, suite.groups[0].copies) == ("grid", ("mode",), 2)
+    assert (suite.groups[0].sweep, suite.groups[0].axes, suite.groups[0].copies) == ("grid", ("label",), 2)
     assert expand(suite, Choice(), "quick", CPUS).measure == {"budget_s": 7}
     assert expand(suite, Choice(), "smoke", CPUS).measure == {}
 

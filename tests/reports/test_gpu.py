@@ -11,6 +11,7 @@ from support import ROOT
 
 from reports import duel, gpu, work
 from reports.answer import answer
+from reports.charts.every import SECTIONS
 from reports.floor import as_lines, run_views
 from reports.page.page import page
 from reports.source import Source, read
@@ -180,9 +181,7 @@ def test_a_processors_lines_have_no_launches(source: Source) -> None:
 
 
 def test_the_page_has_a_section_on_the_gpu_only_where_one_was_looked_at(source: Source) -> None:
-    charts: dict[str, list[Any]] = {
-        name: [] for name in ("ladder", "floor", "tails", "samples", "phases", "layouts", "quality")
-    }
+    charts: dict[str, list[Any]] = {name: [] for name in SECTIONS}
     made = page(source, charts)
     assert "What the GPU does in a call" in made
     assert "NVIDIA H100 80GB HBM3" in made
