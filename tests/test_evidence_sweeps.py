@@ -40,7 +40,7 @@ def test_the_sweep_of_options_asked_every_axis_and_its_copies_were_alike() -> No
 
 
 def test_the_page_on_tvm_has_the_times_of_its_run() -> None:
-    facts, cells = read("tvm")
+    _, cells = read("tvm")
     page = on_page("runtimes", "tvm")
     trials = {cell.spec["options"]["trials"]: cell for cell in cells}
     assert {0, 64, 256} <= trials.keys()
