@@ -1,8 +1,8 @@
-"""A middle that a single disturbed process cannot move."""
+"""What a cell's time is where processes are disturbed: slow ones tell of the machine, fast ones of the cell."""
 
 from __future__ import annotations
 
-import itertools
+import math
 import statistics
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def hodges_lehmann(values: Sequence[float]) -> float:
-    """The median of the means of all pairs, each value with itself too (Hodges and Lehmann 1963).
+def faster_half(values: Sequence[float]) -> float:
+    """The mean of the faster half, the middle value with it.
 
-    Nearly as sharp as the mean where nothing is wrong (95 % of its efficiency for normal noise), and unmoved by
-    outliers in up to 29 % of the values.
+    Much can slow a process down, and nothing speeds one up: bursts that hit up to half of the processes leave this as
+    it is, where a mean, a median or a trimmed mean would follow them. It lies below the typical process, by as much
+    for every cell that varies as much; so it is for comparing cells, and not for saying how long one takes.
 
     Args:
         values: at least one.
     """
-    return statistics.median((one + other) / 2 for one, other in itertools.combinations_with_replacement(values, 2))
+    ordered = sorted(values)
+    return statistics.mean(ordered[: math.ceil(len(ordered) / 2)])

@@ -12,7 +12,7 @@ from results.goal import OBJECTIVES, Goal, Seen, seen_in
 from results.intervals import Interval, Tail, geometric_mean_interval, tail_quantile
 from results.likely import beside, probability_within
 from results.ranking import rank
-from results.robust import hodges_lehmann
+from results.robust import faster_half
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -118,9 +118,9 @@ def pick(goal: Goal, allowed: Mapping[str, Mapping[int, Seen]]) -> str | None:
 
 
 def typical_ns(goal: Goal, rounds: Mapping[int, Seen]) -> float:
-    """What a cell's objective is, nanoseconds: a robust middle of logs, over quiet processes where there are any."""
+    """What cells are compared by, nanoseconds: the faster half of logs, over quiet processes where there are any."""
     quiet = [seen for seen in rounds.values() if seen.quiet] or list(rounds.values())
-    return math.exp(hodges_lehmann([math.log(seen.value_ns(goal.objective)) for seen in quiet]))
+    return math.exp(faster_half([math.log(seen.value_ns(goal.objective)) for seen in quiet]))
 
 
 def _refusal(goal: Goal, rounds: Mapping[int, Seen], records: Sequence[Record]) -> str:
