@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FAKE = ("--model", "null", "--runtime", "fake", "--layout", "mono", "--threads", "1", "--profile", "smoke")
-LATENCIES = [f"latency_us={value}" for value in (2000, 2600, 3000, 3400, 3800, 4200, 4600, 5000, 5400, 5800)]
+LATENCIES = [f"latency_us={value}" for value in (2000, 2600, 3000, 3400, 3800, 4200, 4600, 5000)]
 
 
 def options(*texts: str) -> list[str]:
@@ -31,19 +31,16 @@ def test_a_search_finds_the_fastest_right_cell_in_less_than_everything(cli: Cli)
     found = searched(cli("tune", *FAKE, *options(*LATENCIES, "mode=ok", "mode=wrong"), "--json"))
     # The wrong ones are as fast.
     assert found["best"] == "null/raw/fake/mono/1/latency_us=2000.0"
-    assert found["cells"] == 10
+    assert found["cells"] == 8
     assert found["sure"] > 0.9
     assert found["share"] < 1
-    assert found["rounds"][0] == 20
-    assert found["rounds"][-1] < 10
+    assert found["rounds"][0] == 16
+    assert found["rounds"][-1] < 8
     assert found["snippet"]["why_not"]
-
-
-def test_what_a_search_says_to_a_person(cli: Cli) -> None:
-    result = cli("tune", *FAKE, *options(*LATENCIES[:4]))
-    assert "best at p50: fake 1 latency_us=2000.0 raw mono, 2.0" in result.stdout
-    assert "sure that none of the 4 cells is better by more than 2 %" in result.stdout
-    assert "of what it costs to try everything" in result.stdout
+    shown = cli("show", "latest").stdout
+    assert "best at p50: fake 1 latency_us=2000.0 raw mono, 2.0" in shown
+    assert "sure that none of the 8 cells is better by more than 2 %" in shown
+    assert "of what it costs to try everything" in shown
 
 
 def test_conditions_that_nothing_meets_end_with_status_1_and_say_which(cli: Cli) -> None:
@@ -74,9 +71,11 @@ def test_a_search_that_cannot_be_is_refused_with_the_next_step(
 def test_a_search_that_was_cut_short_goes_on_where_it_was(cli: Cli, tmp_path: Path) -> None:
     short = cli("tune", *FAKE, *options(*LATENCIES), "--time", "0", "--json")
     before = json.loads(short.stdout)["search"]
-    assert before["rounds"] == [10]
+    # One more process than there are cells: the pick was judged before it stands.
+    assert before["rounds"] == [8, 1]
+    assert before["best"] is not None
     rest = searched(cli("tune", "--resume", "latest", "--time", "300", "--json"))
-    assert rest["rounds"][0] == 10
+    assert rest["rounds"][0] == 8
     assert len(rest["rounds"]) > 3
     assert rest["best"] == "null/raw/fake/mono/1/latency_us=2000.0"
     assert len(list((tmp_path / "results" / "runs").glob("*.sqlite"))) == 1
@@ -124,7 +123,9 @@ def test_a_sweep_finds_what_was_planted_and_not_what_was_not(cli: Cli, tmp_path:
     found = {(effect["axis"], effect["value"]): effect for effect in sweep["effects"]}
     assert found["slower", "0.3"]["verdict"] == "slower"
     assert found["slower", "0.3"]["ratio"] == pytest.approx(1.3, rel=0.1)
-    assert found["slower", "0.3"]["rounds"] == 7
+    # What is slower beyond doubt needs no more rounds than that took.
+    assert found["slower", "0.3"]["rounds"] >= 3
+    assert found["label", "b"]["rounds"] == 7
     # A/A: whatever the machine did, it did to both.
     assert found["label", "b"]["ratio"] == pytest.approx(1.0, rel=0.1)
     assert {axis for axis, _ in found} == {"label", "slower", "copy"}
