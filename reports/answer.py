@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Below this many independent samples no two-sided 95 % interval for p99 exists.
 P99_SAMPLES = 368
 OVERHEAD_MODEL = "null"
+# So many ties are named; more are counted.
+NAMES_MOST = 6
 
 
 def headline(title: str, noise: Noise, status: str | None, ended_by: str | None = None) -> str:
@@ -72,10 +74,17 @@ def _race(title: str, timed: Sequence[CellSummary], floors: Floors | None) -> It
     if tied and best.p50_ci_ms is None and best.processes < MIN_PROCESSES:
         yield "  with so few processes nothing can be told apart: give it more --time, or a longer --profile"
     elif tied:
-        yield f"  cannot be told apart from it: {'; '.join(map(_name, tied))}"
+        yield f"  cannot be told apart from it: {some(list(map(_name, tied)))}"
     behind = _best_per_runtime([cell for cell in timed[1:] if cell.rank != best.rank], best)
     if behind:
         yield f"  slower: {'; '.join(behind)}"
+
+
+def some(names: Sequence[str]) -> str:
+    """Names in a row, and how many more there are where they would fill the screen."""
+    more = len(names) - NAMES_MOST
+    shown = names if more <= 1 else names[:NAMES_MOST]
+    return "; ".join(shown) + (f"; and {more} more" if more > 1 else "")
 
 
 def tail_sentence(timed: Sequence[CellSummary], name: Callable[[CellSummary], str]) -> str:

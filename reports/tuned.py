@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from reports import words
+from reports.answer import some
 from results.goal import Goal
 from results.tuned import Tuned, tuned
 
@@ -41,7 +42,7 @@ def sentences(outcome: Tuned, cells: Sequence[CellSummary], snippet: Mapping[str
         interval = f" ({words.milliseconds(outcome.interval_ms[0])} to {words.milliseconds(outcome.interval_ms[1])})"
     yield f"best at {goal.objective}: {_name(best)}, {words.milliseconds(outcome.value_ms)}{interval}"
     if outcome.ties:
-        yield f"  cannot be told apart from it: {'; '.join(_name(by_name[cell]) for cell in outcome.ties)}"
+        yield f"  cannot be told apart from it: {some([_name(by_name[cell]) for cell in outcome.ties])}"
     if outcome.sure is not None:
         behind = f"{goal.margin * 100:.3g} %"
         yield f"  {_percent(outcome.sure)} sure that none of the {outcome.cells} cells is better by more than {behind}"
