@@ -20,10 +20,11 @@ from bench.prepare import Preparer, Ready
 from bench.profile import Profile, profiles
 from bench.progress import Bar, Lines, watcher
 from bench.run import Limits, Runner, cell_specs
-from bench.snippets import best_of, note_snippet
+from bench.snippets import note_snippet
 from bench.spawn import spawn
 from results.runfile import RunFile
 from results.summary import summarise
+from results.tuned import of_run
 from runtimes import registry
 from runtimes.errors import UnavailableError
 from runtimes.gpu.nvml import gpu_facts
@@ -236,7 +237,7 @@ def _measure(
         if facts.get("floor"):
             run.set_fact("peaks", peaks_facts(plan, ready, spawn, watch.say, facts.get("peaks")))
             note_nodes(run, plan, ready, preparer, spawn, limits, profile.nodes_s, watch.say, time.monotonic)
-    return Ended(run.path, _code(run, plan))
+    return Ended(run.path, _code(run))
 
 
 def _graphs(preparer: Preparer, ready: Mapping[str, Ready]) -> dict[str, Any]:
@@ -245,12 +246,13 @@ def _graphs(preparer: Preparer, ready: Mapping[str, Ready]) -> dict[str, Any]:
     return {digest: graph for digest, graph in preparer.graphs.items() if digest in used}
 
 
-def _code(run: RunFile, plan: Plan) -> int:
+def _code(run: RunFile) -> int:
     records = list(run.records())
     cells = summarise(run.cells(), records)
     statuses = {cell.status for cell in cells}
     if "ok" in statuses:
-        return OK if plan.goal is None or best_of(plan.goal, cells, records) is not None else NOTHING_RIGHT
+        search = of_run(run.facts(), cells, records)
+        return OK if search is None or search.best is not None else NOTHING_RIGHT
     return NOTHING_AVAILABLE if statuses == {"unavailable"} else NOTHING_RIGHT
 
 

@@ -122,8 +122,7 @@ class Halving:
         self, names: Sequence[str], done: Mapping[str, Mapping[int, Seen]], history: History, number: int
     ) -> bool:
         everyone = {name: _until(rounds, number) for name, rounds in history.items()}
-        allowed = {name: rounds for name, rounds in everyone.items() if rounds and not self._refused(rounds)}
-        values = self._values(list(allowed), allowed)
+        values = self._values(list(everyone), everyone)
         racers = [name for name in names if name in values]
         if not racers:
             return True

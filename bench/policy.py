@@ -30,35 +30,30 @@ class Everyone:
         self._profile = profile
 
     def turn(self, number: int, cells: Sequence[Cell], history: History) -> Turn | None:
-        """See :func:`bench.stopping.live`."""
+        """All that are going, until the last round."""
         if number >= self._profile.rounds_most:
             return None
-        going = live(cells, _medians(history), self._profile)
+        going = self._going(number, cells, _medians(history))
         return Turn(frozenset(going), self._profile.process_s) if going else None
 
     def ahead(self, number: int, going: int) -> int:
         """All of them to the last round."""
         return going * (self._profile.rounds_most - number - 1)
 
+    def _going(self, number: int, cells: Sequence[Cell], medians: Mapping[str, Mapping[int, float]]) -> set[str]:
+        return live(cells, medians, self._profile)
 
-class Sweeping:
+
+class Sweeping(Everyone):
     """Every cell in every round, so that no interval depends on when one looked; only what is much slower may stop."""
 
     def __init__(self, profile: Profile, sweeps: Sequence[Sweep]) -> None:
-        self._profile, self._sweeps = profile, sweeps
+        super().__init__(profile)
+        self._sweeps = sweeps
 
-    def turn(self, number: int, cells: Sequence[Cell], history: History) -> Turn | None:
-        """All but those that are slower beyond doubt by a quarter."""
-        if number >= self._profile.rounds_most:
-            return None
-        going = {cell.id for cell in cells}
-        if number >= self._profile.rounds_least:
-            going -= self._slow(_medians(history))
-        return Turn(frozenset(going), self._profile.process_s) if going else None
-
-    def ahead(self, number: int, going: int) -> int:
-        """All of them to the last round."""
-        return going * (self._profile.rounds_most - number - 1)
+    def _going(self, number: int, cells: Sequence[Cell], medians: Mapping[str, Mapping[int, float]]) -> set[str]:
+        everyone = {cell.id for cell in cells}
+        return everyone - self._slow(medians) if number >= self._profile.rounds_least else everyone
 
     def _slow(self, medians: Mapping[str, Mapping[int, float]]) -> set[str]:
         slow = set()

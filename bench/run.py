@@ -140,7 +140,7 @@ class Runner:
                 if number > 0 and elapsed >= self._profile.budget_s:
                     return "time"
                 self._watcher.before(cell, number, elapsed)
-                record = self.one(cell, number, preparer, ready[cell.id], turn)
+                record = self._one(cell, number, preparer, ready[cell.id], turn)
                 self._run.add(record)
                 self._count(record)
                 elapsed = self._spent_s + self._clock() - begin
@@ -161,7 +161,7 @@ class Runner:
             if best is None or best in self._judged:
                 return
             turn = Turn(frozenset({best}), self._profile.process_s)
-            record = self.one(by_name[best], number, preparer, ready[best], turn)
+            record = self._one(by_name[best], number, preparer, ready[best], turn)
             self._run.add(record)
             self._count(record)
             # A process without an answer to judge, such as one that was stopped, settles its cell as well.
@@ -181,7 +181,7 @@ class Runner:
         rest = sum(1 for cell in alive if (cell.id, number) not in self._done)
         return rest + self._policy.ahead(number, len(alive))
 
-    def one(self, cell: Cell, number: int, preparer: Preparer, ready: Ready, turn: Turn) -> Record:
+    def _one(self, cell: Cell, number: int, preparer: Preparer, ready: Ready, turn: Turn) -> Record:
         """One process of one cell, not yet written down."""
         if not turn.judge:
             ready = replace(ready, parent="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,20 +11,17 @@ from typing import TYPE_CHECKING, Any
 from bench.tasks.common import engine_request
 from models.card import Card
 from models.surgery.catalogue import RAW
-from results.goal import Goal
 from results.summary import summarise
-from results.tuned import tuned
+from results.tuned import of_run
 from runtimes import registry
 from runtimes.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from bench.plan import Cell, Plan
     from bench.prepare import Preparer, Ready
-    from results.record import Record
     from results.runfile import RunFile
-    from results.summary import CellSummary
 
 
 def note_snippet(run: RunFile, plan: Plan, ready: Mapping[str, Ready], preparer: Preparer) -> None:
@@ -31,7 +29,8 @@ def note_snippet(run: RunFile, plan: Plan, ready: Mapping[str, Ready], preparer:
     if plan.goal is None:
         return
     records = list(run.records())
-    best = best_of(plan.goal, summarise(run.cells(), records), records)
+    outcome = of_run(run.facts(), summarise(run.cells(), records), records)
+    best = outcome.best if outcome is not None else None
     if best is None:
         run.set_fact("snippet", None)
         return
@@ -39,18 +38,14 @@ def note_snippet(run: RunFile, plan: Plan, ready: Mapping[str, Ready], preparer:
     found = snippet_of(cell, plan, ready[best], preparer)
     if "python" in found:
         script, settings = (run.path.with_name(f"{run.path.stem}-best.{ending}") for ending in ("py", "json"))
-        script.write_text(found["python"], "utf-8")
         values = {"cell": best, "settings": found["settings"], "environment": found["environment"]}
-        settings.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
-        # The run may be moved, and its neighbours with it.
-        found["file"] = script.name
+        # A full disk costs the copies beside the run, and nothing that was measured.
+        with suppress(OSError):
+            script.write_text(found["python"], "utf-8")
+            settings.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+            # The run may be moved, and its neighbours with it.
+            found["file"] = script.name
     run.set_fact("snippet", found)
-
-
-def best_of(goal: Mapping[str, Any], cells: Sequence[CellSummary], records: Sequence[Record]) -> str | None:
-    """The id of what a search found; None where nothing is right and within its conditions."""
-    right = [cell.cell for cell in cells if cell.status == "ok"]
-    return tuned(Goal.from_json(goal), right, records).best
 
 
 def snippet_of(cell: Cell, plan: Plan, ready: Ready, preparer: Preparer) -> dict[str, Any]:

@@ -61,9 +61,9 @@ def _first_of_each(timed: Sequence[CellSummary]) -> list[CellSummary]:
 
 def _race(title: str, timed: Sequence[CellSummary], floors: Floors | None) -> Iterator[str]:
     best = timed[0]
-    yield f"{title}: fastest is {_name(best)}"
+    yield f"{title}: fastest is {words.named(best)}"
     yield f"  {_figures(best)}"
-    tail = tail_sentence(timed, _name)
+    tail = tail_sentence(timed, words.named)
     if tail:
         yield f"  {tail}"
     if floors is not None:
@@ -74,7 +74,7 @@ def _race(title: str, timed: Sequence[CellSummary], floors: Floors | None) -> It
     if tied and best.p50_ci_ms is None and best.processes < MIN_PROCESSES:
         yield "  with so few processes nothing can be told apart: give it more --time, or a longer --profile"
     elif tied:
-        yield f"  cannot be told apart from it: {some(list(map(_name, tied)))}"
+        yield f"  cannot be told apart from it: {some(list(map(words.named, tied)))}"
     behind = _best_per_runtime([cell for cell in timed[1:] if cell.rank != best.rank], best)
     if behind:
         yield f"  slower: {'; '.join(behind)}"
@@ -135,7 +135,7 @@ def _best_per_runtime(cells: Sequence[CellSummary], best: CellSummary) -> list[s
     for cell in cells:
         if cell.spec["runtime"] not in seen and cell.p50_ms is not None:
             seen.add(cell.spec["runtime"])
-            lines.append(f"{_name(cell)} {cell.p50_ms / best.p50_ms:.2f}×")
+            lines.append(f"{words.named(cell)} {cell.p50_ms / best.p50_ms:.2f}×")
     return lines
 
 
@@ -169,7 +169,3 @@ def _missing(cells: Sequence[CellSummary]) -> Iterator[str]:
     for (status, runtime, reason), group in reasons.items():
         where = group[0].cell if len(group) == 1 else f"{len(group)} cells, {group[0].cell} among them"
         yield f"{status}: {runtime} ({where}): {reason}"
-
-
-def _name(cell: CellSummary) -> str:
-    return f"{words.runtime(cell)} {cell.spec['form']} {words.layout(cell)}"

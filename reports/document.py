@@ -16,6 +16,7 @@ from reports.ladder_steps import document_entry
 from results.floors import BELOW, Floors
 from results.noise import noise
 from results.summary import CellSummary, summarise
+from results.tuned import of_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,9 +68,7 @@ def document_of(
         "node_times": facts.get("node_times", {}),
         "ladder": document_entry(facts, cells),
         "sweeps": [sweep_entry(view) for view in sweep_views(facts, cells)],
-        "search": None
-        if (found_best := tuned.found(facts, cells, records)) is None
-        else tuned.entry(found_best, facts),
+        "search": None if (found_best := of_run(facts, cells, records)) is None else tuned.entry(found_best, facts),
     }
     found = [cell_entry(cell, floors) for cell in cells]
     return {key: finite(value) for key, value in entry.items()} | {"cells": found}

@@ -20,6 +20,7 @@ from reports.floor import markdown as floor_markdown
 from reports.floor import run_views
 from reports.page import page, several
 from results.runfile import RunFile
+from results.tuned import of_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -198,10 +199,10 @@ def markdown(source: Source, drawn: Mapping[str, Sequence[Chart]]) -> str:
     swept = effects.views(facts, source.cells)
     if swept:
         parts += ["", "## What matters", "", *_links(drawn, "effects"), "\n\n".join(map(effects.markdown, swept))]
-    if (search := tuned.found(facts, source.cells, source.records)) is not None:
+    if (search := of_run(facts, source.cells, source.records)) is not None:
         parts += ["", "## What the search found", ""]
-        parts += [f"- {line.strip()}" for line in tuned.sentences(search, source.cells, None)]
-        if code := (tuned.entry(search, facts)["snippet"] or {}).get("python"):
+        parts += [f"- {line.strip()}" for line in tuned.sentences(search, source.cells)]
+        if code := (tuned.snippet_of(search, facts) or {}).get("python"):
             parts += ["", "```python", code.rstrip(), "```"]
     parts += ["", "## Ladder", "", *_links(drawn, "ladder"), *_cells_table(source)]
     views = run_views(source.cells, source.floors, f"run {source.name}")

@@ -7,26 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from reports import words
 from reports.answer import some
-from results.goal import Goal
-from results.tuned import Tuned, tuned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from results.record import Record
     from results.summary import CellSummary
+    from results.tuned import Tuned
 
 
-def found(facts: Mapping[str, Any], cells: Sequence[CellSummary], records: Iterable[Record]) -> Tuned | None:
-    """The outcome of a run that is a search; None of any other."""
-    goal = (facts.get("plan") or {}).get("goal")
-    if goal is None:
-        return None
-    return tuned(Goal.from_json(goal), [cell.cell for cell in cells if cell.status == "ok"], records)
-
-
-def sentences(outcome: Tuned, cells: Sequence[CellSummary], snippet: Mapping[str, Any] | None) -> Iterator[str]:
-    """A search in a few lines, the code last."""
+def sentences(outcome: Tuned, cells: Sequence[CellSummary], facts: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """A search in a few lines; the winner's code last, where the run's facts are given and have it."""
     goal = outcome.goal
     if outcome.best is None:
         if outcome.unjudged:
@@ -40,31 +30,30 @@ def sentences(outcome: Tuned, cells: Sequence[CellSummary], snippet: Mapping[str
     interval = ""
     if outcome.interval_ms is not None:
         interval = f" ({words.milliseconds(outcome.interval_ms[0])} to {words.milliseconds(outcome.interval_ms[1])})"
-    yield f"best at {goal.objective}: {_name(best)}, {words.milliseconds(outcome.value_ms)}{interval}"
+    yield f"best at {goal.objective}: {words.named(best)}, {words.milliseconds(outcome.value_ms)}{interval}"
     if outcome.ties:
-        yield f"  cannot be told apart from it: {some([_name(by_name[cell]) for cell in outcome.ties])}"
+        yield f"  cannot be told apart from it: {some([words.named(by_name[cell]) for cell in outcome.ties])}"
     if outcome.sure is not None:
         behind = f"{goal.margin * 100:.3g} %"
         yield f"  {_percent(outcome.sure)} sure that none of the {outcome.cells} cells is better by more than {behind}"
     yield f"  {_cost(outcome)}"
     yield from _refused(outcome)
-    if snippet and snippet.get("cell") == outcome.best:
+    if facts is not None and (snippet := snippet_of(outcome, facts)):
         yield from _code(snippet)
 
 
 def entry(outcome: Tuned, facts: Mapping[str, Any]) -> dict[str, Any]:
     """A search as JSON values, with the code of its winner as the run's facts have it."""
-    snippet = facts.get("snippet")
-    if snippet and snippet.get("cell") != outcome.best:
-        snippet = None
     values = asdict(outcome)
     values["refused"] = dict(outcome.refused)
     values["rounds"] = [outcome.rounds[number] for number in sorted(outcome.rounds)]
-    return values | {"share": outcome.share, "snippet": dict(snippet) if snippet else None, "origin": "measured"}
+    return values | {"share": outcome.share, "snippet": snippet_of(outcome, facts), "origin": "measured"}
 
 
-def _name(cell: CellSummary) -> str:
-    return f"{words.runtime(cell)} {cell.spec['form']} {words.layout(cell)}"
+def snippet_of(outcome: Tuned, facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The winner's code as the run's facts have it; None where they have none, or that of an earlier winner."""
+    snippet: Mapping[str, Any] | None = facts.get("snippet")
+    return snippet if snippet and snippet.get("cell") == outcome.best else None
 
 
 def _percent(share: float) -> str:

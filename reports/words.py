@@ -85,6 +85,11 @@ def runtime(cell: CellSummary) -> str:
     return " ".join([engine(str(cell.spec["runtime"]), cell.version), *changed])
 
 
+def named(cell: CellSummary) -> str:
+    """A cell among those of its race: runtime, form and layout."""
+    return f"{runtime(cell)} {cell.spec['form']} {layout(cell)}"
+
+
 def engine(runtime: str, version: str | None) -> str:
     """A runtime with its version, which a named one has in its name."""
     return runtime if not version or runtime.endswith(f"@{version}") else f"{runtime} {version}"

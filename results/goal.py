@@ -92,6 +92,15 @@ class Seen:
         return {"p50": self.p50_ns, "p90": self.p90_ns, "p99": self.p99_ns}[objective]
 
 
+def seen_by_cell(records: Iterable[Record]) -> dict[str, dict[int, Seen]]:
+    """What every right process shows: cell → round → that."""
+    found: dict[str, dict[int, Seen]] = {}
+    for record in records:
+        if (seen := seen_in(record)) is not None:
+            found.setdefault(record.cell, {})[record.round] = seen
+    return found
+
+
 def seen_in(record: Record) -> Seen | None:
     """What a record shows; None where it has no time."""
     # The command line reads goals, and must not pay for this.

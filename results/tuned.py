@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from results.goal import OBJECTIVES, Goal, Seen, seen_in
+from results.goal import OBJECTIVES, Goal, Seen, seen_by_cell, seen_in
 from results.intervals import Interval, Tail, geometric_mean_interval, tail_quantile
 from results.likely import beside, probability_within
 from results.ranking import rank
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from results.record import Record
+    from results.summary import CellSummary
 
 MS = 1e-6
 
@@ -72,20 +73,16 @@ def tuned(goal: Goal, cells: Sequence[str], records: Iterable[Record]) -> Tuned:
         records: every process.
     """
     every = list(records)
-    right: dict[str, dict[int, Seen]] = defaultdict(dict)
-    kept: dict[str, list[Record]] = defaultdict(list)
     failed = {record.cell for record in every if record.status != "ok"}
+    right = {cell: rounds for cell, rounds in seen_by_cell(every).items() if cell not in failed}
+    kept: dict[str, list[Record]] = {cell: [] for cell in right}
     for record in every:
-        seen = seen_in(record)
-        if seen is not None and record.cell not in failed:
-            right[record.cell][record.round] = seen
+        if record.cell in kept and record.settled_ns.size:
             kept[record.cell].append(record)
     refused = {cell: reason for cell, rounds in right.items() if (reason := _refusal(goal, rounds, kept[cell]))}
     judged = {cell for cell, found in kept.items() if any("quality" in record.facts for record in found)}
     allowed = {cell: rounds for cell, rounds in right.items() if cell not in refused and cell in judged}
-    counts: dict[int, int] = defaultdict(int)
-    for record in every:
-        counts[record.round] += 1
+    counts = Counter(record.round for record in every)
     best = pick(goal, allowed)
     unjudged = len(right.keys() - refused.keys() - judged)
     common = (len(cells), len(every), spent_s(every), _exhaustive_s(cells, right, kept, best), dict(counts), refused)
@@ -99,6 +96,20 @@ def tuned(goal: Goal, cells: Sequence[str], records: Iterable[Record]) -> Tuned:
     sure = probability_within(beside(best, values), goal.margin)
     value_ms, interval_ms = _objective(goal, kept[best])
     return Tuned(goal, best, value_ms, interval_ms, tuple(_ties(goal, best, values, kept)), sure, *common, unjudged)
+
+
+def of_run(facts: Mapping[str, Any], cells: Sequence[CellSummary], records: Iterable[Record]) -> Tuned | None:
+    """The outcome of a run that is a search; None of any other.
+
+    Args:
+        facts: of the run.
+        cells: a summary of each.
+        records: every process.
+    """
+    goal = (facts.get("plan") or {}).get("goal")
+    if goal is None:
+        return None
+    return tuned(Goal.from_json(goal), [cell.cell for cell in cells if cell.status == "ok"], records)
 
 
 def spent_s(records: Iterable[Record]) -> float:

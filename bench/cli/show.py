@@ -107,6 +107,7 @@ def present(path: Path, *, as_json: bool) -> None:
     from results.ladder import of_run
     from results.noise import noise
     from results.summary import summarise
+    from results.tuned import of_run as of_search
 
     console = _console()
     summaries = summarise(cells, records)
@@ -129,8 +130,8 @@ def present(path: Path, *, as_json: bool) -> None:
     floors = Floors(facts) if facts.get("peaks") else None
     for line in [*answer(summaries, floors), *work.inversions(rows)]:
         console.print(line, markup=False)
-    if (search := tuned.found(facts, summaries, records)) is not None:
-        for line in tuned.sentences(search, summaries, facts.get("snippet")):
+    if (search := of_search(facts, summaries, records)) is not None:
+        for line in tuned.sentences(search, summaries, facts):
             console.print(line, markup=False, soft_wrap=True)
     console.print(f"run file: {path}  (again: rtfloor show {path})", markup=False, soft_wrap=True)
 

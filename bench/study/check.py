@@ -11,7 +11,7 @@ from bench.errors import UserError
 from bench.plan import Plan
 from bench.study.measure import EVERYTHING
 from bench.study.replay import ours, pool_of, rival
-from results.goal import Goal, Seen, seen_in
+from results.goal import Goal, seen_by_cell
 from results.runfile import RunFile
 from results.summary import summarise
 from results.tuned import spent_s, tuned, typical_ns
@@ -19,8 +19,6 @@ from results.tuned import spent_s, tuned, typical_ns
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from results.record import Record
 
 # What is promised.
 WITHIN = 0.02
@@ -111,9 +109,9 @@ def judge(folder: Path, replays: int) -> Verdict:
     with RunFile.read(path) as run:
         facts, records = run.facts(), list(run.records())
         cells = summarise(run.cells(), records)
-    seen = {cell.cell: _seen(cell.cell, records) for cell in cells if cell.status == "ok"}
+    right = {cell.cell for cell in cells if cell.status == "ok"}
     # Processes are disturbed now and then, and a search is held to what a cell can do.
-    truth = {cell: typical_ns(Goal(), rounds) * 1e-6 for cell, rounds in seen.items() if rounds}
+    truth = {cell: typical_ns(Goal(), seen) * 1e-6 for cell, seen in seen_by_cell(records).items() if cell in right}
     best, everything_s = min(truth, key=lambda cell: truth[cell]), spent_s(records)
 
     def picked(name: str, cell: str, spent: float) -> Pick:
@@ -141,12 +139,6 @@ def judge(folder: Path, replays: int) -> Verdict:
         *(len(truth), (best, truth[best]), within, everything_s),
         *(tuple(searches), tuple(replayed), tuple(rivals), tuple(averaged)),
     )
-
-
-def _seen(cell: str, records: Sequence[Record]) -> dict[int, Seen]:
-    """What the processes of a cell showed, by round."""
-    every = ((record.round, seen_in(record)) for record in records if record.cell == cell)
-    return {number: seen for number, seen in every if seen is not None}
 
 
 def told(verdict: Verdict) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reports import tuned
 from reports.page.html import Html, join, tag
 from reports.page.parts import Section, origin
+from results.tuned import of_run
 
 if TYPE_CHECKING:
     from reports.source import Source
@@ -14,15 +15,15 @@ if TYPE_CHECKING:
 
 def search_section(source: Source) -> list[Section]:
     """The pick, how sure it is, what it cost, and the code to paste."""
-    outcome = tuned.found(source.facts, source.cells, source.records)
+    outcome = of_run(source.facts, source.cells, source.records)
     if outcome is None:
         return []
-    lines = list(tuned.sentences(outcome, source.cells, None))
+    lines = list(tuned.sentences(outcome, source.cells))
     body: list[Html] = [
         tag("p", tag("strong", lines[0]), " ", origin("measured")),
         tag("ul", *(tag("li", line.strip()) for line in lines[1:])),
     ]
-    snippet = tuned.entry(outcome, source.facts)["snippet"] or {}
+    snippet = tuned.snippet_of(outcome, source.facts) or {}
     if snippet.get("model_command"):
         body.append(tag("p", "The model's file: ", tag("code", snippet["model_command"])))
     if snippet.get("settings"):

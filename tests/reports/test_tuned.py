@@ -14,6 +14,7 @@ from reports.document import document_of
 from reports.export import markdown
 from reports.page.page import page
 from reports.source import Source, read
+from results.tuned import of_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,9 +48,9 @@ def searched(path: Path, best: str = "fast", **facts: Any) -> Source:
 
 
 def lines(source: Source) -> str:
-    outcome = tuned.found(source.facts, source.cells, source.records)
+    outcome = of_run(source.facts, source.cells, source.records)
     assert outcome is not None
-    return "\n".join(tuned.sentences(outcome, source.cells, source.facts.get("snippet")))
+    return "\n".join(tuned.sentences(outcome, source.cells, source.facts))
 
 
 def test_a_search_is_told_with_ties_certainty_cost_and_code(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_the_page_shows_the_code_as_text(tmp_path: Path) -> None:
 
 def test_a_run_that_is_no_search_says_nothing_of_one(tmp_path: Path) -> None:
     source = read(run_file(tmp_path / "run.sqlite", {"a": spec()}, [record("a")]))
-    assert tuned.found(source.facts, source.cells, source.records) is None
+    assert of_run(source.facts, source.cells, source.records) is None
     assert document_of("x", source.facts, source.cells, source.records)["search"] is None
     assert "What the search found" not in page(source, {name: [] for name in SECTIONS})
 
