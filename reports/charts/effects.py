@@ -155,7 +155,7 @@ def _close_up(axes: Axes, part: Sequence[Effect]) -> None:
         for beyond, edge, marker in ((one.interval.low < low, low, 4), (one.interval.high > high, high, 5)):
             if beyond:
                 axes.plot(edge, place, marker=marker, markersize=5, color=MUTED, clip_on=False, zorder=4)
-    _ticks(axes, _steps(low, high))
+    _ticks(axes, _sparse(_steps(low, high), low, high, most=7))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{(value - 1) * 100:+.3g} %" if value != 1 else "0"))
     _headings(axes, "Cannot be told from nothing, closer up", "could hide")
     axes.set_xlabel("difference to the default: left is faster", loc="left", fontsize=9)
@@ -187,9 +187,9 @@ def _steps(low: float, high: float) -> list[float]:
     return [1 + step * number for number in range(first, last + 1)]
 
 
-def _sparse(ticks: Sequence[float], low: float, high: float) -> list[float]:
-    """Ticks whose names do not meet; 1 is always one of them."""
-    least = np.log(high / low) / 14
+def _sparse(ticks: Sequence[float], low: float, high: float, most: int = 14) -> list[float]:
+    """Ticks whose names do not meet, where so many fit beside each other; 1 is always one of them."""
+    least = np.log(high / low) / most
     kept = [1.0]
     for tick in sorted(ticks, key=lambda tick: abs(np.log(tick))):
         if all(abs(np.log(tick / other)) >= least for other in kept):
