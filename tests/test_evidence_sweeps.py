@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from support import ROOT
 
 from reports import effects
@@ -13,11 +12,6 @@ from results.runfile import RunFile
 from results.summary import CellSummary, summarise
 
 EVIDENCE = ROOT / "results" / "evidence"
-
-
-def needs(name: str) -> pytest.MarkDecorator:
-    """Made on a quiet machine, and not there yet."""
-    return pytest.mark.skipif(not (EVIDENCE / f"{name}.sqlite").exists(), reason=f"the run {name} is not committed yet")
 
 
 def read(name: str) -> tuple[dict[str, object], list[CellSummary]]:
@@ -32,13 +26,11 @@ def on_page(page: str, marker: str) -> str:
     return found[1].strip()
 
 
-@needs("options")
 def test_the_page_on_sweeps_says_what_the_sweep_of_options_found() -> None:
     (view,) = effects.views(*read("options"))
     assert on_page("sweeps", "options") == effects.markdown(view).strip()
 
 
-@needs("options")
 def test_the_sweep_of_options_asked_every_axis_and_its_copies_were_alike() -> None:
     (view,) = effects.views(*read("options"))
     assert len({effect.arm.axis for effect in view.effects if effect.arm.kind == "value"}) >= 28
@@ -47,7 +39,6 @@ def test_the_sweep_of_options_asked_every_axis_and_its_copies_were_alike() -> No
     assert all(effect.verdict == "no effect seen" for effect in copies)
 
 
-@needs("tvm")
 def test_the_page_on_tvm_has_the_times_of_its_run() -> None:
     _, cells = read("tvm")
     page = on_page("runtimes", "tvm")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
-import pytest
 from support import ROOT
 
 from bench.study.check import KEPT_LEAST, SHARE_MOST, Verdict, judge, share_good, told
 
 STUDY = ROOT / "results" / "evidence" / "tune"
 REPLAYS = 25
-# Made on a quiet machine, and not there yet.
-pytestmark = pytest.mark.skipif(not STUDY.exists(), reason="the study of the search is not committed yet")
 
 
 @cache
