@@ -50,7 +50,8 @@ def report(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite, over every CPU runtime."""
     session.install("-e", ".[cpu,tvm-tune,dev]")
-    session.run("pytest", *session.posargs)
+    # Whole modules to each process: what a module has made, such as a tuned library, is made once.
+    session.run("pytest", "-n", "2", "--dist", "loadscope", *session.posargs)
 
 
 @nox.session(name="tests-torch", venv_backend="virtualenv")
@@ -58,7 +59,7 @@ def tests_torch(session: nox.Session) -> None:
     """The torch adapter's tests; apart, because torch can be gigabytes."""
     # pip and not uv: pip also looks where a machine keeps wheels of its own.
     session.install("-e", ".[torch,dev]")
-    session.run("pytest", "tests/contract", "tests/runtimes", *session.posargs)
+    session.run("pytest", "-n", "2", "--dist", "loadscope", "tests/contract", "tests/runtimes", *session.posargs)
 
 
 @nox.session
@@ -82,6 +83,17 @@ def bias(session: nox.Session) -> None:
     """What measuring itself costs: the harness beside a bare loop, in interleaved processes."""
     session.install("-e", ".[cpu]")
     session.run("python", "-m", "bench.bias", *session.posargs)
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """Gate a change: flags after -- go to 'rtfloor gate'; without any, this code's cost beside the commit before."""
+    session.install("-e", ".[cpu,dev]")
+    if session.posargs:
+        session.run("rtfloor", "gate", *session.posargs)
+    else:
+        # A machine too noisy to tell says so, and is no reason to refuse a change.
+        session.run("python", "-m", "bench.overhead", success_codes=[0, 3])
 
 
 @nox.session

@@ -22,6 +22,7 @@ from bench.progress import Bar, Lines, watcher
 from bench.run import Limits, Runner, cell_specs
 from bench.snippets import note_snippet
 from bench.spawn import spawn
+from results.gate import of_run as of_gate
 from results.runfile import RunFile
 from results.summary import summarise
 from results.tuned import of_run
@@ -102,7 +103,7 @@ def start(plan: Plan, profile_name: str, cpus: tuple[int, ...] | None, settings:
             "gpu": _gpu(plan, ready),
             "environment": environment_facts(),
             "environments": preparer.environments,
-            "warnings": list(preparer.warnings),
+            "warnings": [*(plan.gate or {}).get("warnings", ()), *preparer.warnings],
             "status": "running",
         }
         path = paths.new_run_path(folder, plan.suite)
@@ -250,6 +251,9 @@ def _code(run: RunFile) -> int:
     records = list(run.records())
     cells = summarise(run.cells(), records)
     statuses = {cell.status for cell in cells}
+    gated = of_gate(run.facts(), cells, records)
+    if gated is not None and gated.verdicts:
+        return gated.exit_code
     if "ok" in statuses:
         search = of_run(run.facts(), cells, records)
         return OK if search is None or search.best is not None else NOTHING_RIGHT

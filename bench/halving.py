@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bench.turns import Turn
+from bench.turns import Shuffled, Turn
 from results.likely import beside, probability_within
 from results.tuned import typical_ns
 
@@ -42,7 +42,7 @@ FINAL_LEAST, FINAL_MOST = 3, 6
 LONGER = {"p50": 1.0, "p90": 2.0, "p99": 4.0}
 
 
-class Halving:
+class Halving(Shuffled):
     """A search; implements :class:`bench.turns.Policy`.
 
     Args:

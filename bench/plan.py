@@ -46,6 +46,7 @@ class ModelSpec:
         audio_s: seconds of audio per call, None when nobody said.
         audio: the same in words.
         outputs: output name → what it is, such as ``mask``; see :mod:`models.quality`.
+        like: the model of the plan whose answers this one's must be like; empty for its own form ``raw``.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ModelSpec:
     audio_s: float | None = None
     audio: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)
+    like: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Cell:
         placement: a key of :data:`PLACEMENTS`.
         copy: 0, or which repetition of a cell this is that differs in nothing: what a sweep's default is compared
             with to see what chance does.
+        side: of a gate; empty elsewhere.
+        slower: a share of its own time that every call is made longer by, on purpose, to try a gate.
     """
 
     model: str
@@ -80,6 +84,8 @@ class Cell:
     changed: tuple[str, ...] = ()
     placement: str = "free"
     copy: int = 0
+    side: str = ""
+    slower: float = 0.0
 
     @property
     def id(self) -> str:
@@ -88,6 +94,8 @@ class Cell:
         parts += [f"{name}={_text(self.options[name])}" for name in self.changed]
         parts += [f"placement={self.placement}"] if self.placement != "free" else []
         parts += [f"copy={self.copy}"] if self.copy else []
+        parts += [f"slower={self.slower:g}"] if self.slower else []
+        parts += [self.side] if self.side else []
         return "/".join(parts)
 
     @property
@@ -116,6 +124,7 @@ class Plan:
         sweeps: which cells tell what an option does, see :mod:`results.sweep`.
         ladder: steps from one cell to a better one, see :mod:`results.steps`.
         goal: what a search looks for, see :mod:`results.goal`; None measures every cell alike.
+        gate: which cells are compared, see :mod:`results.gate_spec`; None where none are.
         measure: what the suite changes about the profile: field → value.
     """
 
@@ -130,6 +139,7 @@ class Plan:
     ladder: tuple[Step, ...] = ()
     goal: Mapping[str, Any] | None = None
     measure: Mapping[str, float] = field(default_factory=dict)
+    gate: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only."""
@@ -155,6 +165,7 @@ class Plan:
             tuple(map(Step.from_json, data.get("ladder", ()))),
             data.get("goal"),
             data.get("measure", {}),
+            data.get("gate"),
         )
 
 

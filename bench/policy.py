@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.gating import Gating
 from bench.halving import Halving
 from bench.stopping import live
-from bench.turns import Policy, Turn
+from bench.turns import Policy, Shuffled, Turn
+from results.gate_spec import Gate
 from results.goal import Goal
 from results.intervals import log_ratio_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from bench.plan import Cell, Plan
     from bench.profile import Profile
@@ -23,7 +26,7 @@ SLOW_MOST = 1.25
 SURE = 0.999
 
 
-class Everyone:
+class Everyone(Shuffled):
     """Every cell until its interval is narrow enough; in a race, without those that are beaten."""
 
     def __init__(self, profile: Profile) -> None:
@@ -72,8 +75,16 @@ class Sweeping(Everyone):
         return slow
 
 
-def policy_of(plan: Plan, profile: Profile) -> Policy:
-    """What a plan asks for."""
+def policy_of(plan: Plan, profile: Profile, specs: Mapping[str, Mapping[str, Any]]) -> Policy:
+    """What a plan asks for.
+
+    Args:
+        plan: what to measure.
+        profile: how much.
+        specs: cell id → what the run file says of it.
+    """
+    if plan.gate is not None and (gate := Gate.from_json(plan.gate)).recorded is None:
+        return Gating(profile, gate, specs)
     if plan.goal is not None:
         return Halving(profile, Goal.from_json(plan.goal))
     return Sweeping(profile, plan.sweeps) if plan.sweeps else Everyone(profile)

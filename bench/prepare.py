@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import paths
@@ -48,6 +49,7 @@ class Ready:
         build: what the engine said about compiling; empty when it compiles nothing ahead.
         parent: path of the form raw's answers, which quality is judged by.
         cpus: the processors its threads are put on; empty for those of the whole run.
+        size_bytes: of what is loaded: what was compiled ahead, else the model's file and its external data.
     """
 
     status: str = ""
@@ -61,6 +63,7 @@ class Ready:
     build_s: float | None = None
     parent: str = ""
     cpus: tuple[int, ...] = ()
+    size_bytes: int | None = None
 
 
 class Preparer:
@@ -82,10 +85,11 @@ class Preparer:
         self._environments = Environments(self._folder / "environments", say)
         # A second signal costs the reference as much as the first: only where one is measured.
         self._channels = {
-            model: max(2 if cell.layout != "mono" else 1 for cell in plan.cells if cell.model == model)
+            model: max(2 if cell.layout != "mono" else 1 for cell in plan.cells if model in self._family(cell.model))
             for model in plan.models
         }
         self._cards: dict[tuple[str, str, int], Card | str] = {}
+        self._sizes: dict[tuple[str, str, int], int] = {}
         self._oracles: dict[tuple[str, str], Mapping[str, Any] | UserError] = {}
         self._mixing: dict[tuple[str, str], str] = {}
         self._builds: dict[str, Outcome] = {}
@@ -93,16 +97,23 @@ class Preparer:
         # Digest of a graph for one signal -> what its nodes cost.
         self.graphs: dict[str, Mapping[str, Any]] = {}
 
+    def _family(self, model: str) -> set[str]:
+        """The model, and the one that its answers are held to."""
+        return {model, self._plan.models[model].like or model}
+
     def ready(self, cell: Cell) -> Ready:
         """One cell.
 
         Raises:
             UserError: the model cannot be used as asked, whatever the runtime.
         """
-        raw = self._card(cell.model, RAW, 1)
+        # What its answers must be like: those of its own form raw, or of another model.
+        ground = self._plan.models[cell.model].like or cell.model
+        raw = self._card(ground, RAW, 1)
         if isinstance(raw, str):
             raise UserError(raw)
-        single = raw if cell.form == RAW else self._card(cell.model, cell.form, 1)
+        own = self._card(cell.model, RAW, 1)
+        single = own if cell.form == RAW else self._card(cell.model, cell.form, 1)
         if isinstance(single, str):
             return Ready("unavailable", single)
         try:
@@ -130,8 +141,8 @@ class Preparer:
         if isinstance(called, str):
             return _not(ready, "unavailable", called)
         try:
-            parent = self._oracle(raw)
-            oracle = parent if cell.form == RAW else self._oracle(single, parent)
+            parent = self._oracle(ground, raw)
+            oracle = parent if raw is single else self._oracle(cell.model, single, parent)
         except UserError as error:
             if len(self._plan.models) == 1:
                 raise
@@ -148,6 +159,7 @@ class Preparer:
             oracle_origin=oracle["origin"],
             parent=parent["path"],
             cpus=cpus,
+            size_bytes=self._sizes[cell.model, cell.form, cell.batch] or None,
         )
         return self._built(cell, adapter, called, ready)
 
@@ -161,8 +173,21 @@ class Preparer:
             "sessions": cell.sessions,
             "options": dict(cell.options),
             "engine_cache": str(self._folder / "engines" / cell.runtime),
+            "slower": cell.slower,
             **self._environments.worker(cell.runtime),
+            **self._elsewhere(cell),
         }
+
+    def _elsewhere(self, cell: Cell) -> dict[str, Any]:
+        """Where the code lies that measures this cell, and what it compiles, where both are not ours."""
+        root = ((self._plan.gate or {}).get("roots") or {}).get(cell.side)
+        if not root:
+            return {}
+        if not Path(root).is_dir():
+            raise UserError(
+                f"the files of commit {Path(root).name[:12]} are no longer in the cache; begin the gate anew"
+            )
+        return {"root": root, "engine_cache": str(self._folder / "engines" / f"{cell.runtime}-{Path(root).name}")}
 
     def quality_request(self, ready: Ready, precision: str, answers: str) -> dict[str, Any]:
         """What a worker is asked in order to judge answers beside those of the form raw."""
@@ -202,14 +227,15 @@ class Preparer:
                 # A pass that breaks down is the row of its form; the others go on.
                 body = {"reason": f"{form}: {error}"}
             self._cards[key] = Card.from_json(body["card"]) if "card" in body else str(body["reason"])
+            self._sizes[key] = int(body.get("file_bytes", 0))
             if body.get("graph"):
                 self.graphs[body["card"]["sha256"]] = body["graph"]
             for warning in body.get("card", {}).get("warnings", ()):
                 self.warnings[f"{model}: {warning}"] = None
         return self._cards[key]
 
-    def _oracle(self, card: Card, parent: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
-        key = (card.name, card.form)
+    def _oracle(self, model: str, card: Card, parent: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        key = (model, card.form)
         if key not in self._oracles:
             self._say(f"working out the right answers of {card.name}/{card.form}")
             request = {
@@ -217,7 +243,7 @@ class Preparer:
                 "card": card.to_json(),
                 "folder": str(self._folder / "oracles"),
                 "rotations": ROTATIONS,
-                "channels": self._channels[card.name],
+                "channels": self._channels[model],
                 "parent": parent and {key: parent[key] for key in ("path", "origin")},
                 "engine_cache": str(self._folder / "engines" / "oracle"),
             }
@@ -257,7 +283,8 @@ class Preparer:
         ready = replace(ready, environment=environment)
         if not adapter.builds(engine):
             return ready
-        key = json.dumps([cell.runtime, card.sha256, cell.threads_each, dict(cell.options)], sort_keys=True)
+        where = request["engine_cache"]  # the code of another commit compiles for itself
+        key = json.dumps([cell.runtime, where, card.sha256, cell.threads_each, dict(cell.options)], sort_keys=True)
         if key not in self._builds:
             self._say(f"compiling {card.name}/{card.form} with {cell.runtime}")
             task = {"task": "build", **request, "card": card.to_json()}
@@ -267,7 +294,9 @@ class Preparer:
         if status != "ok":
             reason = outcome.reason or str(outcome.body["reason"])
             return _not(ready, "unavailable" if status == "unavailable" else "failed", f"while compiling: {reason}")
-        return replace(ready, build=outcome.body["facts"], build_s=outcome.body["build_s"])
+        facts = outcome.body["facts"]
+        ready = replace(ready, build=facts, build_s=outcome.body["build_s"])
+        return replace(ready, size_bytes=facts.get("artefact_bytes") or ready.size_bytes)
 
     def _answer(self, outcome: Outcome, what: str, *, model_errors_are_the_users: bool = True) -> Mapping[str, Any]:
         """The worker's reply; what is wrong with a model goes straight to the person who named it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import itertools
-import random
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
@@ -96,7 +95,7 @@ class Runner:
     ) -> None:
         self._plan, self._run, self._seed = plan, run, seed
         self._profile = replace(profile, race=profile.race and plan.race)
-        self._policy = policy_of(plan, self._profile)
+        self._policy = policy_of(plan, self._profile, run.cells())
         self._spawn, self._limits, self._watcher, self._clock = spawn, limits, watcher, clock
         self._history: dict[str, dict[int, Seen]] = {}
         self._ended: set[str] = set()
@@ -133,7 +132,7 @@ class Runner:
             turn = self._policy.turn(number, [cell for cell in cells if cell.id not in self._ended], self._history)
             if turn is None:
                 break
-            for cell in self._order(cells, number):
+            for cell in self._policy.order(cells, number, self._seed):
                 if cell.id not in turn.going or cell.id in self._ended or (cell.id, number) in self._done:
                     continue
                 elapsed = self._spent_s + self._clock() - begin
@@ -168,12 +167,6 @@ class Runner:
             number += 1
             if "quality" not in record.facts and record.status == "ok":
                 return
-
-    def _order(self, cells: list[Cell], number: int) -> list[Cell]:
-        """This round's order: a function of the seed and the round alone, so that a resumed run keeps it."""
-        shuffled = list(cells)
-        random.Random(f"{self._seed}/{number}").shuffle(shuffled)  # noqa: S311  # an order, no secret
-        return shuffled
 
     def _left(self, cells: list[Cell], going: Collection[str], number: int) -> int:
         """How many processes would follow at most."""
@@ -245,6 +238,7 @@ class Runner:
 
     def _count(self, record: Record) -> None:
         self._done.add((record.cell, record.round))
+        self._policy.note(record)
         if "look" in record.facts:
             self._looked.add(record.cell)
         if "quality" in record.facts:
@@ -312,6 +306,7 @@ def cell_specs(plan: Plan, ready: Mapping[str, Ready]) -> dict[str, dict[str, An
             "oracle_origin": prepared.oracle_origin,
             "build": dict(prepared.build),
             "build_s": prepared.build_s,
+            "size_bytes": prepared.size_bytes,
         }
     return specs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,7 @@ from results.goal import Seen
 
 if TYPE_CHECKING:
     from bench.plan import Cell
+    from results.record import Record
 
 # Cell id -> round -> what that process showed.
 History = Mapping[str, Mapping[int, Seen]]
@@ -44,3 +46,22 @@ class Policy(Protocol):
 
     def ahead(self, number: int, going: int) -> int:
         """How many processes may follow this round at most, when so many cells are going."""
+
+    def note(self, record: Record) -> None:
+        """A process has ended, now or before the run was gone on with."""
+
+    def order(self, cells: Sequence[Cell], number: int, seed: int) -> list[Cell]:
+        """The cells in this round's order: a function of seed and round alone, so that a resumed run keeps it."""
+
+
+class Shuffled:
+    """What most policies have in common: history is enough for them, and every cell is as likely to come first."""
+
+    def note(self, record: Record) -> None:
+        """Nothing to keep."""
+
+    def order(self, cells: Sequence[Cell], number: int, seed: int) -> list[Cell]:
+        """In random order."""
+        shuffled = list(cells)
+        random.Random(f"{seed}/{number}").shuffle(shuffled)  # noqa: S311  # an order, no secret
+        return shuffled

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports import gate as gates
 from reports import tuned
 from reports.effects import entry as sweep_entry
 from reports.effects import views as sweep_views
 from reports.ladder_steps import document_entry
 from results.floors import BELOW, Floors
+from results.gate import of_run as of_gate
 from results.noise import noise
 from results.summary import CellSummary, summarise
 from results.tuned import of_run
@@ -33,8 +35,8 @@ def document(run: RunFile) -> dict[str, Any]:
     """Everything about a run, JSON values; null where there is no honest value.
 
     Keys: ``run`` (path), ``status``, ``title``, ``profile``, ``created``, ``command``, ``host``, ``gpus``, ``noise``,
-    ``warnings``, ``peaks``, ``node_times``, ``ladder``, ``sweeps``, ``search``, ``cells``. Everything is explained
-    in ``docs/json.md``.
+    ``warnings``, ``peaks``, ``node_times``, ``ladder``, ``sweeps``, ``search``, ``gate``, ``cells``. Everything is
+    explained in ``docs/json.md``.
     """
     facts = run.facts()
     records = list(run.records())
@@ -69,6 +71,7 @@ def document_of(
         "ladder": document_entry(facts, cells),
         "sweeps": [sweep_entry(view) for view in sweep_views(facts, cells)],
         "search": None if (found_best := of_run(facts, cells, records)) is None else tuned.entry(found_best, facts),
+        "gate": None if (gated := of_gate(facts, cells, records)) is None else gates.entry(gated),
     }
     found = [cell_entry(cell, floors) for cell in cells]
     return {key: finite(value) for key, value in entry.items()} | {"cells": found}

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reports import budgets, compare, duel, effects, forms, gpu, kept, ladder_steps, tuned, words, work
+from reports import budgets, compare, duel, effects, forms, gate, gpu, kept, ladder_steps, tuned, words, work
 from reports.answer import answer, headline
 from reports.charts import canvas
 from reports.charts.chart import distinct
@@ -19,6 +19,7 @@ from reports.document import document_of, finite
 from reports.floor import markdown as floor_markdown
 from reports.floor import run_views
 from reports.page import page, several
+from results.gate import of_run as of_gate
 from results.runfile import RunFile
 from results.tuned import of_run
 
@@ -194,6 +195,8 @@ def markdown(source: Source, drawn: Mapping[str, Sequence[Chart]]) -> str:
     said = headline(source.title, source.noise, facts.get("status"), facts.get("ended_by")).split("\n")
     parts = [f"# {said[0]}", "", *said[1:], "", "## The answer", ""]
     parts += [f"- {line.strip()}" for line in answer(source.cells)]
+    if (gated := of_gate(facts, source.cells, source.records)) is not None:
+        parts += ["", "## The gate's verdict", "", *_links(drawn, "gate"), gate.markdown(gated)]
     if climbed := ladder_steps.page(facts, source.cells):
         parts += ["", "## Step by step", "", *_links(drawn, "steps"), climbed]
     swept = effects.views(facts, source.cells)

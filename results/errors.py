@@ -11,3 +11,7 @@ class PeaksError(Exception):
 
 class PublishedError(Exception):
     """Published figures cannot be read, or there are none of that name."""
+
+
+class BaselineError(Exception):
+    """A baseline on record cannot be read, written or compared with."""

@@ -136,14 +136,15 @@ def summarise_cell(name: str, spec: Mapping[str, Any], records: Sequence[Record]
         build_s=spec.get("build_s"),
         processes=len(records),
     )
-    status, reason = _standing(spec, records)
+    status, reason = standing(spec, records)
     base = replace(base, status=status, reason=reason, **_facts(spec, records))
     if status != "ok":
         return base
     return replace(base, **_times(records, base.audio_s))
 
 
-def _standing(spec: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, str | None]:
+def standing(spec: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, str | None]:
+    """The status of one cell, and the reason where it is not ``ok``."""
     if spec.get("status"):
         return str(spec["status"]), spec.get("reason")
     for status in GRAVITY:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,8 @@ def test_a_search_finds_the_fastest_right_cell_in_less_than_everything(cli: Cli)
     assert found["rounds"][-1] < 8
     assert found["snippet"]["why_not"]
     shown = cli("show", "latest").stdout
-    assert "best at p50: fake 1 latency_us=2000.0 raw mono, 2.0" in shown
+    # A busy machine adds to it.
+    assert re.search(r"best at p50: fake 1 latency_us=2000\.0 raw mono, 2\.\d+ ms", shown)
     assert "sure that none of the 8 cells is better by more than 2 %" in shown
     assert "of what it costs to try everything" in shown
 

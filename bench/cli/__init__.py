@@ -10,8 +10,10 @@ import click
 from bench import __version__
 from bench.cli.audit import audit
 from bench.cli.axes import axes
+from bench.cli.baseline import baseline
 from bench.cli.doctor import doctor
 from bench.cli.floor import floor
+from bench.cli.gate import gate
 from bench.cli.list_ import list_command
 from bench.cli.models_ import models_command
 from bench.cli.nodes import nodes
@@ -22,6 +24,8 @@ from bench.cli.show import show
 from bench.cli.tune import tune
 from bench.errors import UserError
 
+# Errors of the other packages that are a person's mistake.
+FOREIGN = ("ModelError", "RunFileError", "PeaksError", "PublishedError", "OptionError", "BaselineError")
 EPILOG = """\b
 Examples:
   rtfloor doctor                              what can run here, and how steady this machine is
@@ -30,6 +34,7 @@ Examples:
   rtfloor axes ort-cpu                        every knob of a runtime, and what it does
   rtfloor run options                         which of ONNX Runtime's options matter on this machine
   rtfloor tune                                the best cell in a fraction of the time that trying everything takes
+  rtfloor gate --baseline old.onnx --candidate new.onnx      did a change make it worse?
   rtfloor show latest                         the newest table again
   rtfloor report                              the newest run as a page, with charts
   rtfloor floor --hardware ryzen-7-5800x --out floor.png
@@ -44,7 +49,22 @@ def cli() -> None:
     """Which inference runtime, with which settings, answers soonest and still right on this machine?"""
 
 
-for command in (doctor, models_command, axes, list_command, run, tune, show, report, peaks, floor, nodes, audit):
+for command in (
+    doctor,
+    models_command,
+    axes,
+    list_command,
+    run,
+    tune,
+    gate,
+    baseline,
+    show,
+    report,
+    peaks,
+    floor,
+    nodes,
+    audit,
+):
     cli.add_command(command)
 
 
@@ -68,7 +88,14 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:
         # The other packages' own user errors, told by name so that none of them is imported for it.
-        if type(error).__name__ not in ("ModelError", "RunFileError", "PeaksError", "PublishedError", "OptionError"):
+        if type(error).__name__ not in (
+            "ModelError",
+            "RunFileError",
+            "PeaksError",
+            "PublishedError",
+            "OptionError",
+            "BaselineError",
+        ):
             raise
         _refuse(error)
     sys.exit(code if isinstance(code, int) else 0)

@@ -101,9 +101,11 @@ def present(path: Path, *, as_json: bool) -> None:
             return
         facts, cells, records = opened.facts(), opened.cells(), list(opened.records())
     from reports import effects, ladder_steps, tuned, work
+    from reports import gate as gates
     from reports.answer import answer, headline
     from reports.table import tables
     from results.floors import Floors
+    from results.gate import of_run as of_gate
     from results.ladder import of_run
     from results.noise import noise
     from results.summary import summarise
@@ -130,6 +132,11 @@ def present(path: Path, *, as_json: bool) -> None:
     floors = Floors(facts) if facts.get("peaks") else None
     for line in [*answer(summaries, floors), *work.inversions(rows)]:
         console.print(line, markup=False)
+    if (outcome := of_gate(facts, summaries, records)) is not None:
+        if outcome.verdicts:
+            console.print(gates.table(outcome))
+        for line in gates.sentences(outcome):
+            console.print(line, markup=False, soft_wrap=True)
     if (search := of_search(facts, summaries, records)) is not None:
         for line in tuned.sentences(search, summaries, facts):
             console.print(line, markup=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from bench.check import Checker
 from bench.layouts import Layout, Par, make_layout
 from bench.look import look
 from bench.measure import Samples, sample, timer_cost_ns
+from bench.plant import slow_down
 from bench.resident import Resident
 from bench.tasks.common import engine_request
 from bench.threads import parallelism, thread_cpu_ns, threads_used
@@ -56,6 +57,8 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     try:
         make = Resident if on_device(request["options"]) else make_layout
         layout = make(request["layout"], cards, inputs, sessions)
+        if share := float(request.get("slower", 0.0)):
+            slow_down(layout, share)
         checker = Checker(layout, expected, cards[0], str(request["oracle_origin"]))
         # The stated precision decides how much error is allowed; where none was stated, what ran does.
         first_ns, answers = checker.answers()

@@ -14,6 +14,7 @@ from bench.tasks.common import ort_tools
 from models.errors import ModelError
 from models.fusion import table
 from models.prepare import prepare_user, prepare_zoo
+from models.userfile import external_files
 
 if TYPE_CHECKING:
     from models.card import Card
@@ -29,7 +30,17 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     card = card_of(ModelSpec(**request["spec"]), request["form"], request["batch"], folder)
     # Floors are made of the graph for one signal.
-    return {"card": card.to_json(), "graph": graph_of(card) if request["batch"] == 1 else {}}
+    return {
+        "card": card.to_json(),
+        "graph": graph_of(card) if request["batch"] == 1 else {},
+        "file_bytes": file_bytes(Path(card.path)),
+    }
+
+
+def file_bytes(path: Path) -> int:
+    """Size of a model file and of the external data that belongs to it."""
+    model = onnx.load(path, load_external_data=False)
+    return sum(file.stat().st_size for file in (path, *external_files(model, path)))
 
 
 def graph_of(card: Card) -> dict[str, Any]:

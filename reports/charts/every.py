@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reports.charts.chart import Chart, distinct, slug
 from reports.charts.effects import effects_chart
 from reports.charts.floor import description, floor_chart
+from reports.charts.gate import gate_chart
 from reports.charts.ladder import ladder
 from reports.charts.layouts import layouts
 from reports.charts.phases import phases
@@ -15,6 +16,7 @@ from reports.charts.tails import tails
 from reports.charts.timeline import timeline
 from reports.charts.tradeoff import tradeoff
 from reports.effects import views as sweep_views
+from results.gate import of_run as of_gate
 from results.ladder import of_run
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from reports.floor import FloorView
     from reports.source import Source
 
-SECTIONS = ("steps", "effects", "ladder", "floor", "tails", "samples", "phases", "layouts", "quality")
+SECTIONS = ("gate", "steps", "effects", "ladder", "floor", "tails", "samples", "phases", "layouts", "quality")
 
 
 def charts(source: Source, views: Iterable[FloorView]) -> dict[str, list[Chart]]:
@@ -36,6 +38,8 @@ def charts(source: Source, views: Iterable[FloorView]) -> dict[str, list[Chart]]
     drawn: dict[str, list[Chart | None]] = {section: [] for section in SECTIONS}
     drawn["floor"] = [floor(view) for view in views]
     drawn["effects"] = [effects_chart(view) for view in sweep_views(source.facts, source.cells)]
+    if (gated := of_gate(source.facts, source.cells, source.records)) is not None:
+        drawn["gate"] = [gate_chart(gated)]
     drawn["steps"] = [steps(of_run(source.facts, source.cells), source.host)]
     for race, cells in source.races.items():
         drawn["ladder"].append(ladder(race, cells))

@@ -14,6 +14,7 @@ from reports.page.answer import answer_section
 from reports.page.cells import cells_table, failed_section
 from reports.page.effects import effects_section
 from reports.page.facts import facts_section, fingerprint, origins_section
+from reports.page.gate import gate_section
 from reports.page.gpu import gpu_section
 from reports.page.html import Html, join, tag, text
 from reports.page.nodes import nodes_section
@@ -39,6 +40,7 @@ def page(source: Source, charts: Mapping[str, Sequence[Chart]]) -> str:
     """
     sections = [
         answer_section(source),
+        *gate_section(source, charts["gate"]),
         *search_section(source),
         *steps_section(source, charts["steps"]),
         *effects_section(source, charts["effects"]),

@@ -71,9 +71,9 @@ def test_a_sweep_ends_with_its_last_round() -> None:
 
 def test_a_plan_gets_the_policy_that_it_asks_for() -> None:
     plan = Plan("t", "s", "quick", {"null": ModelSpec("null")}, tuple(CELLS))
-    assert isinstance(policy_of(plan, QUICK), Everyone)
-    assert isinstance(policy_of(replace(plan, sweeps=(SWEEP,)), QUICK), Sweeping)
-    assert isinstance(policy_of(replace(plan, goal={"objective": "p99"}), QUICK), Halving)
+    assert isinstance(policy_of(plan, QUICK, {}), Everyone)
+    assert isinstance(policy_of(replace(plan, sweeps=(SWEEP,)), QUICK, {}), Sweeping)
+    assert isinstance(policy_of(replace(plan, goal={"objective": "p99"}), QUICK, {}), Halving)
 
 
 def test_no_policy_promises_fewer_processes_than_may_follow() -> None:

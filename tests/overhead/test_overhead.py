@@ -26,6 +26,7 @@ class Nothing:
     """A target whose call does nothing, so that only the stopwatch's loop is left."""
 
     rotations = 3
+    collect = None
 
     def __init__(self) -> None:
         self.call: Callable[[Any], Any] = self._call

@@ -1,0 +1,97 @@
+"""Calls during which somebody else had the processors, told by wall time against CPU time.
+
+A call that is left alone uses the same number of processors every time: one for one thread, about two for two. While
+others have a processor, less CPU time goes into the same wall time. The level of calls that were left alone is taken
+from all processes of a cell, since one process may have been disturbed from its first call to its last. Counters do not
+tell everything: a neighbour on the same physical core slows a call down and leaves its share of the processor alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from results.record import Record
+
+# A call with this share less of the processors was contended.
+TOLERANCE = 0.02
+# So many calls of a process, evenly spread, say all there is to say.
+CALLS_MOST = 1000
+# The level of calls that are left alone: this quantile of all calls, and how far calls scatter above it.
+LEVEL, ABOVE = 0.75, 0.95
+# A process with fewer calls that were left alone than both has no quiet figure.
+KEPT_LEAST, KEPT_SHARE_LEAST = 5, 0.2
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls of one process after warm-up.
+
+    Attributes:
+        all_ns: wall times, shape ``(calls,)``; evenly thinned where there are very many.
+        kept: which of them were left alone, same shape.
+    """
+
+    all_ns: NDArray[np.int64]
+    kept: NDArray[np.bool_]
+
+    @property
+    def share(self) -> float:
+        """Of calls that were left alone."""
+        return float(self.kept.mean())
+
+    @property
+    def quiet_ns(self) -> NDArray[np.int64] | None:
+        """Wall times of those; None where they are too few to stand for the process."""
+        count = int(self.kept.sum())
+        if count < min(KEPT_LEAST, len(self.kept)) or self.share < KEPT_SHARE_LEAST:
+            return None
+        return self.all_ns[self.kept]
+
+
+def calls(records: Iterable[Record]) -> dict[int, Calls]:
+    """The calls of every timed process of one cell, by round.
+
+    Args:
+        records: of one cell; those without samples are left out.
+    """
+    timed = [record for record in records if record.status == "ok" and record.settled_ns.size]
+    shares = {record.round: _shares(record) for record in timed}
+    least = _least([found for found in shares.values() if found is not None])
+    found = {}
+    for record in timed:
+        own, wall_ns = shares[record.round], _thinned(record.settled_ns)
+        kept = np.ones(wall_ns.size, np.bool_) if own is None or least is None else own >= least
+        found[record.round] = Calls(wall_ns, kept)
+    return found
+
+
+def _thinned(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    return values[:: -(-len(values) // CALLS_MOST)]
+
+
+def _least(shares: Sequence[NDArray[np.float64]]) -> float | None:
+    """Processors that a call which was left alone uses at least; None where nobody can say."""
+    if not shares:
+        return None
+    level, above = np.quantile(np.concatenate(shares), [LEVEL, ABOVE])
+    if level <= 0.0:
+        return None
+    # Calls that scatter by themselves, as those of several threads do, are not contended for that.
+    return float(level * (1.0 - max(TOLERANCE, 2.0 * (above - level) / level)))
+
+
+def _shares(record: Record) -> NDArray[np.float64] | None:
+    """Processors used in each call after warm-up; None where waiting is part of the work, as for a GPU."""
+    cpu_ns = record.cpu_ns[record.warmup :]
+    on_gpu = str(record.facts.get("device") or "cpu").startswith("cuda")
+    if on_gpu or cpu_ns.size != record.settled_ns.size:
+        return None
+    return _thinned(cpu_ns) / np.maximum(_thinned(record.settled_ns), 1)

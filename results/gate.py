@@ -1,0 +1,352 @@
+"""The verdict of a gate, from its records alone. Pure.
+
+A candidate *regressed* when it is slower beyond doubt and by an amount worth a verdict (at least half of the smallest
+effect, so that an effect of just that size is found as often as one is sure); *improved* is the same the other way
+round. It *passes* when a change of that size is ruled out. As long as neither holds, the gate goes on; when it may not,
+it is *inconclusive*. A candidate that answers wrongly, or not at all, is *wrong*, however fast.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from results.contended import calls
+from results.gate_spec import OBJECTIVES, Gate
+from results.signed_rank import looks, shift, walsh
+from results.summary import standing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from results.contended import Calls
+    from results.gate_spec import Pair
+    from results.record import Record
+    from results.signed_rank import Look, Shift
+    from results.summary import CellSummary
+
+PASS, REGRESSED, IMPROVED, INCONCLUSIVE, WRONG = "pass", "regressed", "improved", "inconclusive", "wrong"
+# The gravest first; what decides about several.
+GRAVITY = (WRONG, REGRESSED, INCONCLUSIVE, PASS, IMPROVED)
+EXIT_CODES = {WRONG: 1, REGRESSED: 1, INCONCLUSIVE: 3, PASS: 0, IMPROVED: 0}
+QUIET, ALL = "quiet", "all"
+# Where one side is left alone in this share less of its calls, and that is no chance, it waits by itself.
+WAITS = 0.05
+WAITS_ERROR = 0.005
+POWER = 0.95
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One way of looking at the pairs.
+
+    Attributes:
+        estimate: the change: 0.02 is 2 % more; for ``misses`` a difference of shares.
+        low, high: its interval; None before the first look.
+        baseline, candidate: typical values: nanoseconds, bytes, or shares.
+        pairs: how many are in it.
+    """
+
+    estimate: float
+    low: float | None
+    high: float | None
+    baseline: float
+    candidate: float
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate found about one pair and one objective.
+
+    Attributes:
+        pair: what was compared.
+        objective: of :data:`results.gate_spec.OBJECTIVES`.
+        verdict: ``pass``, ``regressed``, ``improved``, ``inconclusive`` or ``wrong``.
+        reason: one sentence where the figures do not tell; else empty.
+        min_effect: the smallest change worth a verdict.
+        seen: what the verdict rests on; None where nothing was measured.
+        view: ``quiet`` (without contended calls) or ``all``.
+        other: the same pairs in the other view; None where there is none.
+        smallest: the smallest change that a gate like this one finds in 95 of 100 cases; None without an interval.
+        contended: share of calls that were contended, baseline and candidate; None where nobody can say.
+        pairs: how many were measured.
+        decided: whether it can be called; a gate goes on until all are.
+    """
+
+    pair: Pair
+    objective: str
+    verdict: str
+    reason: str
+    min_effect: float
+    seen: Compared | None = None
+    view: str = ALL
+    other: Compared | None = None
+    smallest: float | None = None
+    contended: tuple[float, float] | None = None
+    pairs: int = 0
+    decided: bool = True
+
+
+def verdicts(gate: Gate, cells: Mapping[str, Mapping[str, Any]], records: Iterable[Record]) -> list[Verdict]:
+    """Judge every pair by every objective.
+
+    Args:
+        gate: what is compared.
+        cells: id → specification, as a run file has them.
+        records: every process so far.
+    """
+    if gate.recorded is not None:
+        # It needs what stands here.
+        from results.baselines import from_json
+        from results.recorded import recorded_verdicts
+
+        return recorded_verdicts(gate, from_json(gate.recorded), cells, records)
+    by_cell: dict[str, list[Record]] = {name: [] for pair in gate.pairs for name in (pair.baseline, pair.candidate)}
+    for record in records:
+        if record.cell in by_cell:
+            by_cell[record.cell].append(record)
+    found = []
+    for pair in gate.pairs:
+        sides = [(cells[name], by_cell[name]) for name in (pair.baseline, pair.candidate)]
+        if all(spec.get("status") == "unavailable" for spec, _ in sides):
+            continue  # a runtime that is not here has nothing to do with what changed
+        stop = stopped(pair, gate, *(standing_of(spec, own) for spec, own in sides))
+        if stop:
+            found += stop
+            continue
+        for objective in gate.objectives:
+            if OBJECTIVES[objective].fixed:
+                found.append(_fixed(pair, objective, gate, sides[0][0], sides[1][0]))
+            else:
+                found.append(_measured(pair, objective, gate, sides[0][1], sides[1][1]))
+    return found
+
+
+def standing_of(spec: Mapping[str, Any], records: Sequence[Record]) -> str:
+    """Why a side has no time that counts; empty where it has, or nothing was measured yet."""
+    if not records and not spec.get("status"):
+        return ""
+    status, reason = standing(spec, records)
+    return "" if status == "ok" else f"{status}: {reason}"
+
+
+def stopped(pair: Pair, gate: Gate, baseline: str, candidate: str) -> list[Verdict]:
+    """Verdicts of a pair of which one side has no time."""
+    if candidate and candidate != baseline:
+        # What it should be held to does not matter any more.
+        verdict, reason = WRONG, f"the candidate gave no right answer: {candidate}"
+    elif baseline:
+        verdict, reason = INCONCLUSIVE, f"there is nothing to compare with, since the baseline has no time: {baseline}"
+    else:
+        return []
+    return [Verdict(pair, name, verdict, reason, effect) for name, effect in gate.objectives.items()]
+
+
+def _measured(
+    pair: Pair, objective: str, gate: Gate, baseline: Sequence[Record], candidate: Sequence[Record]
+) -> Verdict:
+    """Go through the looks as the gate did, up to the first that decides."""
+    effect = gate.objectives[objective]
+    both = _paired(baseline, candidate)
+    planned = looks(gate.error, gate.pairs_most)
+    last = Verdict(pair, objective, INCONCLUSIVE, _too_few(planned, len(both)), effect, pairs=len(both), decided=False)
+    taken = 0
+    for count in range(planned[0].pairs if planned else len(both) + 1, len(both) + 1):
+        if taken == len(planned):
+            break
+        if count < planned[taken].pairs:
+            continue  # no look can be due
+        found = _Pairs(objective, gate, both[:count])
+        # A pair may have no figure in a view, so several looks can fall due at once: the last of them counts.
+        due = [place for place, look in enumerate(planned) if place >= taken and look.pairs <= len(found.values)]
+        if not due:
+            continue
+        taken = due[-1] + 1
+        last = found.verdict(pair, effect, planned[due[-1]], last=taken == len(planned))
+        if last.decided:
+            break
+    if last.seen is None:
+        return replace(last, other=_Pairs(objective, gate, both).compared(ALL, None) if both else None)
+    return replace(last, pairs=len(both))
+
+
+def _too_few(planned: Sequence[Look], pairs: int) -> str:
+    if not planned:
+        return "so few pairs could prove nothing; allow more with --pairs"
+    return f"{pairs} pairs were measured, and the first look is due after {planned[0].pairs} that are not contended"
+
+
+def _paired(baseline: Sequence[Record], candidate: Sequence[Record]) -> list[tuple[Record, Record]]:
+    """Processes of the same round, both with samples, in order."""
+    timed = [{record.round: record for record in side if record.settled_ns.size} for side in (baseline, candidate)]
+    return [(timed[0][number], timed[1][number]) for number in sorted(timed[0].keys() & timed[1].keys())]
+
+
+class _Pairs:
+    """So many pairs under one objective, in the view that a verdict rests on.
+
+    Attributes:
+        view: which one that is.
+        values: one pair of figures per pair of processes that has both.
+    """
+
+    def __init__(self, objective: str, gate: Gate, both: Sequence[tuple[Record, Record]]) -> None:
+        self._objective, self._gate, self._both = objective, gate, both
+        self._ratio = OBJECTIVES[objective].ratio
+        self._calls = (calls([a for a, _ in both]), calls([b for _, b in both]))
+        shares = [(self._calls[0][a.round].share, self._calls[1][b.round].share) for a, b in both]
+        in_calls = objective in ("p50", "p90", "misses")
+        #: Share of calls that were contended, of each side.
+        self.contended = tuple(1.0 - statistics.mean(side) for side in zip(*shares, strict=True)) if in_calls else None
+        waits = shift([b - a for a, b in shares], WAITS_ERROR) if in_calls else None
+        #: Whether one side is left alone less often, and that is no chance: then it waits by itself.
+        self.waits = waits is not None and abs(waits.estimate) > WAITS and (waits.low > 0 or waits.high < 0)
+        self.view = QUIET if in_calls and not self.waits and any(min(pair) < 1.0 for pair in shares) else ALL
+        self.values = self._figures(self.view)
+
+    def _figures(self, view: str) -> list[tuple[float, float]]:
+        found = [
+            tuple(
+                _figure(self._objective, record, self._calls[side][record.round], view, self._gate.deadline_ms)
+                for side, record in enumerate(pair)
+            )
+            for pair in self._both
+        ]
+        return [(a, b) for a, b in found if a is not None and b is not None]
+
+    def compared(self, view: str, error: float | None) -> Compared | None:
+        """The pairs in one view; without an interval where ``error`` is None."""
+        values = self._figures(view)
+        if not values:
+            return None
+        found = shift(self._differences(values), error) if error is not None else None
+        estimate = found.estimate if found else float(np.median(walsh(self._differences(values))))
+        low, high = (self._change(found.low), self._change(found.high)) if found else (None, None)
+        typical = [statistics.median(side) for side in zip(*values, strict=True)]
+        return Compared(self._change(estimate), low, high, typical[0], typical[1], len(values))
+
+    def verdict(self, pair: Pair, effect: float, look: Look, *, last: bool) -> Verdict:
+        """What this look tells."""
+        found = shift(self._differences(self.values), look.error)
+        assert found is not None, "looks are at counts that can prove something"
+        least = math.log1p(effect) if self._ratio else effect
+        name = called(found, least)
+        if not name and last and found.high < least:
+            name = PASS
+        other = ALL if self.view == QUIET else QUIET
+        return Verdict(
+            pair,
+            self._objective,
+            name or INCONCLUSIVE,
+            self._reason(name, found, least),
+            effect,
+            self.compared(self.view, look.error),
+            self.view,
+            self.compared(other, look.error) if self.contended is not None else None,
+            self._change(_smallest(found, least)),
+            self.contended if self.contended is None else (self.contended[0], self.contended[1]),
+            len(self._both),
+            bool(name),
+        )
+
+    def _reason(self, name: str, found: Shift, least: float) -> str:
+        side = "one side waits by itself, so contended calls were left in" if self.waits else ""
+        if not name:
+            wide = "equal pairs differ too much on this machine at this time to tell"
+            return f"{wide}; {side}" if side else wide
+        if name == PASS and (found.low > 0 or found.high < 0):
+            small = "a change beyond doubt, and too small for a verdict"
+            return f"{small}; {side}" if side else small
+        return side
+
+    def _differences(self, values: Sequence[tuple[float, float]]) -> list[float]:
+        return [math.log(b / a) if self._ratio else b - a for a, b in values]
+
+    def _change(self, difference: float) -> float:
+        return math.expm1(difference) if self._ratio else difference
+
+
+def called(found: Shift, least: float) -> str:
+    """The verdict of one look; empty where it goes on."""
+    if found.low > 0 and found.estimate >= least / 2:
+        return REGRESSED
+    if found.high < 0 and found.estimate <= -least / 2:
+        return IMPROVED
+    return PASS if -least < found.low and found.high < least else ""
+
+
+def _smallest(found: Shift, least: float) -> float:
+    """The smallest difference that would be called in 95 of 100 gates whose pairs scatter as these do."""
+    half = (found.high - found.low) / 2
+    error = half / NormalDist().inv_cdf(1.0 - found.error)
+    return max(half, least / 2) + NormalDist().inv_cdf(POWER) * error
+
+
+def _figure(objective: str, record: Record, own: Calls, view: str, deadline_ms: float | None) -> float | None:
+    """One figure of one process; None where it has none in this view."""
+    if objective == "cold":
+        phases = record.facts.get("phases_ns")
+        return float(sum(phases.values())) if phases else None
+    if objective == "memory":
+        peak = record.facts.get("rss_peak_bytes")
+        return float(peak) if peak else None
+    times = own.all_ns if view == ALL else own.quiet_ns
+    if times is None:
+        return None
+    if objective == "misses":
+        assert deadline_ms is not None, "a gate on misses has a deadline"
+        return float(np.mean(times > deadline_ms * 1e6))
+    return float(np.quantile(times, 0.5 if objective == "p50" else 0.9))
+
+
+def _fixed(
+    pair: Pair, objective: str, gate: Gate, baseline: Mapping[str, Any], candidate: Mapping[str, Any]
+) -> Verdict:
+    """A figure that is the same every time."""
+    effect = gate.objectives[objective]
+    before, after = (float(spec.get("size_bytes") or 0) for spec in (baseline, candidate))
+    if not (before and after):
+        return Verdict(pair, objective, INCONCLUSIVE, "nobody knows how large it is", effect)
+    change = after / before - 1.0
+    seen = Compared(change, change, change, before, after, 1)
+    verdict = REGRESSED if change >= effect else IMPROVED if 1.0 / (1.0 + change) >= 1.0 + effect else PASS
+    return Verdict(pair, objective, verdict, "", effect, seen, smallest=effect)
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A finished gate.
+
+    Attributes:
+        gate: what was compared.
+        verdicts: one per pair and objective, in the gate's order.
+    """
+
+    gate: Gate
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def verdict(self) -> str:
+        """Of the whole gate: the gravest."""
+        return min((one.verdict for one in self.verdicts), key=GRAVITY.index, default=INCONCLUSIVE)
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass or improved, 1 regressed or wrong, 3 inconclusive."""
+        return EXIT_CODES[self.verdict]
+
+
+def of_run(facts: Mapping[str, Any], cells: Sequence[CellSummary], records: Iterable[Record]) -> Gated | None:
+    """The outcome of a run that is a gate; None for any other run, and for a gate that did not come to its end."""
+    planned = (facts.get("plan") or {}).get("gate")
+    if planned is None or facts.get("status") != "finished":
+        return None
+    gate = Gate.from_json(planned)
+    return Gated(gate, tuple(verdicts(gate, {cell.cell: cell.spec for cell in cells}, records)))
