@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +40,13 @@ class Tree:
         Raises:
             UserError: it was not there, or git keeps it elsewhere.
         """
-        there = self.folder / path.resolve().relative_to(self.top)
+        whole = Path(os.path.normpath(path.absolute()))
+        if path.is_symlink() or not whole.resolve().is_relative_to(self.top):
+            raise UserError(
+                f"{path} is a link, or lies outside of the repository {self.top}, so git has no earlier content of it; "
+                "use --baseline FILE"
+            )
+        there = self.folder / whole.resolve().relative_to(self.top)
         if not there.is_file():
             raise UserError(
                 f"{path} is not in commit {self.commit[:12]}; name a commit that has it, or --baseline FILE"
@@ -85,7 +93,7 @@ def tree(top: Path, ref: str, cache: Path) -> Tree:
         unfinished = Path(tempfile.mkdtemp(prefix=f"{commit[:12]}-", dir=cache))
         try:
             with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-                archive.extractall(unfinished, filter="data")
+                _extract(archive, unfinished)
             unfinished.rename(folder)
         except (OSError, tarfile.TarError) as error:
             # Somebody else may have been quicker.
@@ -94,6 +102,18 @@ def tree(top: Path, ref: str, cache: Path) -> Tree:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return Tree(top, commit, folder)
+
+
+def unchanged(tree: Tree, folder: Path) -> bool:
+    """Whether every committed file of a folder is now as it is at that commit."""
+    return _git(folder, "diff", "--quiet", tree.commit, "--", ".").returncode == 0
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """Every member but links out of the repository, which nothing here needs."""
+    for member in archive:
+        with suppress(tarfile.FilterError):
+            archive.extract(member, folder, filter="data")
 
 
 def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]:

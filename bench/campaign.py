@@ -252,7 +252,7 @@ def _code(run: RunFile) -> int:
     cells = summarise(run.cells(), records)
     statuses = {cell.status for cell in cells}
     gated = of_gate(run.facts(), cells, records)
-    if gated is not None and gated.verdicts:
+    if gated is not None:
         return gated.exit_code
     if "ok" in statuses:
         search = of_run(run.facts(), cells, records)

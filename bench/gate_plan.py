@@ -12,6 +12,7 @@ from bench.errors import UserError
 from bench.spawn import ROOT
 from results.gate_spec import BASELINE, CANDIDATE, SIDES, Gate, Pair
 from results.signed_rank import looks
+from results.works import work
 
 if TYPE_CHECKING:
     from bench.at_ref import Tree
@@ -47,6 +48,7 @@ def gate_plan(
             f"the baseline spans {counts[0]} cells and the candidate {counts[1]}, so they cannot be paired; narrow "
             "them with flags such as --form, --runtime and --layout until both span the same"
         )
+    _check_work(sides)
     models, names = _models(sides, same_answers=same_answers)
     cells: list[Cell] = []
     pairs = []
@@ -61,7 +63,7 @@ def gate_plan(
     if not looks(gate.error, gate.pairs_most):
         raise UserError(
             f"{gate.pairs_most} pairs could prove nothing at a confidence of {gate.confidence:.3g} over {len(pairs)} "
-            f"comparisons; allow at least {math.ceil(-math.log2(gate.error))} with --pairs"
+            f"comparisons; allow at least {math.ceil(-math.log2(gate.error / 2))} with --pairs"
         )
     process_s = PROCESSES[sides[0].profile][0]
     return replace(
@@ -75,6 +77,21 @@ def gate_plan(
         measure={"process_s": process_s, **sides[1].measure, "rounds_most": gate.pairs_most},
         gate=asdict(gate),
     )
+
+
+def _check_work(sides: tuple[Plan, Plan]) -> None:
+    """Refuse two sides of which one answers for more than the other.
+
+    Raises:
+        UserError: naming both.
+    """
+    for baseline, candidate in zip(sides[0].cells, sides[1].cells, strict=False):
+        does = [work(cell.layout, cell.options) for cell in (baseline, candidate)]
+        if does[0] != does[1]:
+            raise UserError(
+                f"the baseline answers for {does[0]} in a call and the candidate for {does[1]} ({baseline.layout}, "
+                f"{candidate.layout}); compare layouts that do the same work, such as seq, par and batch2"
+            )
 
 
 def at_commit(plan: Plan, ref: str, cache: Path) -> tuple[Plan, str, dict[str, str], tuple[str, ...]]:
@@ -102,7 +119,6 @@ def at_commit(plan: Plan, ref: str, cache: Path) -> tuple[Plan, str, dict[str, s
             trees[top] = at_ref.tree(top, ref, cache)
         return trees[top]
 
-    here = found(Path.cwd())
     models = {}
     same = []
     for name, spec in plan.models.items():
@@ -113,9 +129,11 @@ def at_commit(plan: Plan, ref: str, cache: Path) -> tuple[Plan, str, dict[str, s
         if tree is None:
             raise UserError(f"{spec.path} is in no git repository, so there is no {ref} of it; use --baseline FILE")
         models[name] = _moved(spec, tree)
-        same.append(Path(spec.path).read_bytes() == Path(str(models[name].path)).read_bytes())
+        same.append(at_ref.unchanged(tree, Path(spec.path).parent))
+    # With a file the question is about the file; without one, in a checkout of rtfloor, about its code.
+    here = None if same else found(Path.cwd())
     own_code = here is not None and here.top == ROOT
-    if not trees or not (own_code or same):
+    if not (own_code or same):
         raise UserError(
             f"--against {ref}: nothing of this gate is in a git repository; run it where the model is committed, with "
             "--model FILE, or in a checkout of rtfloor for its own code"
@@ -123,7 +141,7 @@ def at_commit(plan: Plan, ref: str, cache: Path) -> tuple[Plan, str, dict[str, s
     commit = next(iter(trees.values())).commit
     warnings: tuple[str, ...] = ()
     if same and all(same) and not own_code:
-        warnings = (f"the model's file is the same at {ref} as it is now, byte by byte: nothing differs but chance",)
+        warnings = (f"the model's file and all beside it are the same at {ref} as now: nothing differs but chance",)
     roots = {BASELINE: str(trees[ROOT].folder)} if own_code else {}
     return replace(plan, models=models), f"{ref} ({commit[:12]})", roots, warnings
 

@@ -11,6 +11,7 @@ from bench import host
 from bench.at_ref import GIT
 from bench.errors import UserError
 from bench.plan import Plan
+from bench.profile import profiles
 from results.baselines import NAME, Baseline, read, sitting_of, to_json, write
 from results.errors import BaselineError
 from results.gate_spec import BASELINE, CANDIDATE, Gate, Pair
@@ -21,6 +22,10 @@ from results.summary import summarise
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+
+# What two sittings must agree in.
+SAME = ("cells", "models", "cpus")
 
 
 def save(folder: Path, name: str, run_path: Path, *, anew: bool) -> tuple[Baseline, bool]:
@@ -54,7 +59,7 @@ def save(folder: Path, name: str, run_path: Path, *, anew: bool) -> tuple[Baseli
         raise UserError(f"run {run_path} cannot be saved: {error}") from None
     path = folder / f"{name}.json"
     machine = f"{facts['host']['cpu']}, {facts['host']['cpus_usable']} CPUs"
-    plan = _here(facts["plan"])
+    plan = {**_here(facts["plan"]), "cpus": facts.get("cpus")}
     found = Baseline(name, facts["host"]["fingerprint"], machine, plan, facts["profile"]["name"])
     if path.exists() and not anew:
         there = read(path)
@@ -63,10 +68,11 @@ def save(folder: Path, name: str, run_path: Path, *, anew: bool) -> tuple[Baseli
                 f"baseline {name} is of another machine ({there.machine}); times of two machines cannot be laid side "
                 "by side: give this one a name of its own, or begin anew with --replace"
             )
-        if there.plan["cells"] != plan["cells"] or there.profile != found.profile:
+        alike = all(there.plan.get(key) == plan.get(key) for key in SAME)
+        if not alike or there.profile != found.profile:
             raise UserError(
-                f"run {run_path} measured other cells, or with another profile, than baseline {name}; give it a name "
-                "of its own, or begin anew with --replace"
+                f"run {run_path} measured other cells or models, on other processors, or with another profile, than "
+                f"baseline {name}; give it a name of its own, or begin anew with --replace"
             )
         if any(one.created == sitting.created for one in there.sittings):
             raise UserError(f"run {run_path} is in baseline {name} already")
@@ -109,8 +115,16 @@ def gate_of(baseline: Baseline, spec: Gate) -> Plan:
         )
     if not baseline.sittings:
         raise UserError(f"baseline {baseline.name} has no sittings; 'rtfloor baseline save {baseline.name}' adds one")
-    plan = Plan.from_json(_there(baseline.plan))
-    pairs = tuple(Pair(cell, cell, cell) for cell in baseline.cells)
+    if baseline.profile not in profiles():
+        raise UserError(
+            f"baseline {baseline.name} has the profile {baseline.profile!r}, which there is none of; save anew"
+        )
+    try:
+        plan = Plan.from_json(_there(baseline.plan))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"baseline {baseline.name} has a damaged plan ({error!r}); take its file from git") from None
+    known = {cell.id for cell in plan.cells}
+    pairs = tuple(Pair(cell, cell, cell) for cell in baseline.cells if cell in known)
     says = {BASELINE: f"baseline {baseline.name}", CANDIDATE: "what is here now"}
     gate = replace(spec, pairs=pairs, says=says, recorded=to_json(baseline))
     return replace(plan, title=f"gate: {plan.title} beside baseline {baseline.name}", race=False, gate=asdict(gate))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reports import words
-from results.changes import PART_LEAST, changes
+from results.changes import SERIES_LEAST, changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,8 @@ def sentences(baseline: Baseline) -> Iterator[str]:
             commit = f", commit {sitting.commit}" if sitting.commit else ""
             share = (change.ratio - 1.0) * 100
             yield f"    the level changed by {share:+.1f} % at sitting {change.at + 1} ({sitting.created}{commit})"
-    if count < 2 * PART_LEAST:
-        yield f"changes of level can be told from {2 * PART_LEAST} sittings on"
+    if count < SERIES_LEAST:
+        yield f"changes of level can be told from {SERIES_LEAST} sittings on"
 
 
 def entry(baseline: Baseline) -> dict[str, Any]:

@@ -23,6 +23,8 @@ SIGNIFICANCE = 0.002
 SHUFFLES = 1999
 # A part has at least so many figures: with fewer, a single odd one would be a level of its own.
 PART_LEAST = 4
+# Below, no split is rare enough among all ways to shuffle to be more than chance.
+SERIES_LEAST = 12
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def changes(values: Sequence[float], significance: float = SIGNIFICANCE, seed: i
         seed: of the shuffles; the same series always has the same changes.
 
     Returns:
-        In order. None can be found in fewer than ``2 * PART_LEAST`` figures, nor where so few could be shuffled in too
-        few ways.
+        In order. None can be found in fewer than about :data:`SERIES_LEAST` figures: there are too few ways to
+        shuffle them; and the more uneven a split, the more figures it takes.
 
     Raises:
         ValueError: a figure is not positive and finite.

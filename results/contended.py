@@ -2,8 +2,9 @@
 
 A call that is left alone uses the same number of processors every time: one for one thread, about two for two. While
 others have a processor, less CPU time goes into the same wall time. The level of calls that were left alone is taken
-from all processes of a cell, since one process may have been disturbed from its first call to its last. Counters do not
-tell everything: a neighbour on the same physical core slows a call down and leaves its share of the processor alone.
+from all processes of a comparison, both sides together: one process may have been disturbed from its first call to its
+last, and a level for each side would depend on which process happens to be on which. Counters do not tell everything: a
+neighbour on the same physical core slows a call down and leaves its share of the processor alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -56,20 +57,19 @@ class Calls:
         return self.all_ns[self.kept]
 
 
-def calls(records: Iterable[Record]) -> dict[int, Calls]:
-    """The calls of every timed process of one cell, by round.
+def calls(records: Sequence[Record]) -> list[Calls]:
+    """The calls of every process, in the same order.
 
     Args:
-        records: of one cell; those without samples are left out.
+        records: of both sides of a comparison, each with samples. What is kept of one does not depend on its side.
     """
-    timed = [record for record in records if record.status == "ok" and record.settled_ns.size]
-    shares = {record.round: _shares(record) for record in timed}
-    least = _least([found for found in shares.values() if found is not None])
-    found = {}
-    for record in timed:
-        own, wall_ns = shares[record.round], _thinned(record.settled_ns)
+    shares = [_shares(record) for record in records]
+    least = _least([own for own in shares if own is not None])
+    found = []
+    for record, own in zip(records, shares, strict=True):
+        wall_ns = _thinned(record.settled_ns)
         kept = np.ones(wall_ns.size, np.bool_) if own is None or least is None else own >= least
-        found[record.round] = Calls(wall_ns, kept)
+        found.append(Calls(wall_ns, kept))
     return found
 
 

@@ -35,8 +35,11 @@ PASS, REGRESSED, IMPROVED, INCONCLUSIVE, WRONG = "pass", "regressed", "improved"
 # The gravest first; what decides about several.
 GRAVITY = (WRONG, REGRESSED, INCONCLUSIVE, PASS, IMPROVED)
 EXIT_CODES = {WRONG: 1, REGRESSED: 1, INCONCLUSIVE: 3, PASS: 0, IMPROVED: 0}
+NOTHING_COMPARED = 4
 QUIET, ALL = "quiet", "all"
-# Where one side is left alone in this share less of its calls, and that is no chance, it waits by itself.
+# Where contended calls can be left out. What is late is late, whoever was to blame: not of misses.
+IN_CALLS = ("p50", "p90")
+# Where one side is left alone in this share less of its calls, and that is no chance, it may wait by itself.
 WAITS = 0.05
 WAITS_ERROR = 0.005
 POWER = 0.95
@@ -115,9 +118,10 @@ def verdicts(gate: Gate, cells: Mapping[str, Mapping[str, Any]], records: Iterab
     found = []
     for pair in gate.pairs:
         sides = [(cells[name], by_cell[name]) for name in (pair.baseline, pair.candidate)]
-        if all(spec.get("status") == "unavailable" for spec, _ in sides):
+        if all(spec.get("status") == "unavailable" for spec, _ in sides) and not gate.roots:
             continue  # a runtime that is not here has nothing to do with what changed
-        stop = stopped(pair, gate, *(standing_of(spec, own) for spec, own in sides))
+        before, after = (standing_of(spec, own) for spec, own in sides)
+        stop = stopped(pair, gate, before, after, own_code=bool(gate.roots))
         if stop:
             found += stop
             continue
@@ -129,21 +133,44 @@ def verdicts(gate: Gate, cells: Mapping[str, Mapping[str, Any]], records: Iterab
     return found
 
 
-def standing_of(spec: Mapping[str, Any], records: Sequence[Record]) -> str:
-    """Why a side has no time that counts; empty where it has, or nothing was measured yet."""
+def standing_of(spec: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, str]:
+    """Status of a side and why it has no time that counts; both empty where it has, or nothing was measured yet.
+
+    ``busy`` is a side whose processes were all right, and yet did not do what was asked, as two sessions that took
+    turns on a busy machine.
+    """
     if not records and not spec.get("status"):
-        return ""
+        return "", ""
     status, reason = standing(spec, records)
-    return "" if status == "ok" else f"{status}: {reason}"
+    if status == "ok":
+        return "", ""
+    failed = spec.get("status") or any(record.status != "ok" for record in records)
+    return status if failed else "busy", f"{status}: {reason}"
 
 
-def stopped(pair: Pair, gate: Gate, baseline: str, candidate: str) -> list[Verdict]:
-    """Verdicts of a pair of which one side has no time."""
-    if candidate and candidate != baseline:
-        # What it should be held to does not matter any more.
-        verdict, reason = WRONG, f"the candidate gave no right answer: {candidate}"
-    elif baseline:
-        verdict, reason = INCONCLUSIVE, f"there is nothing to compare with, since the baseline has no time: {baseline}"
+def stopped(
+    pair: Pair, gate: Gate, baseline: tuple[str, str], candidate: tuple[str, str], *, own_code: bool = False
+) -> list[Verdict]:
+    """Verdicts of a pair of which one side has no time.
+
+    Args:
+        pair: of which.
+        gate: its objectives.
+        baseline: from :func:`standing_of`.
+        candidate: the same.
+        own_code: whether another commit of rtfloor measures the baseline.
+    """
+    if candidate[0] == "wrong" or (candidate[0] not in ("", "busy") and not baseline[0]):
+        verdict, reason = WRONG, f"the candidate gave no right answer: {candidate[1]}"
+    elif baseline[0]:
+        verdict, reason = (
+            INCONCLUSIVE,
+            f"there is nothing to compare with, since the baseline has no time: {baseline[1]}",
+        )
+        if own_code and baseline[0] == candidate[0] == "unavailable":
+            reason = f"neither commit could be measured, which may be this one's doing: {candidate[1]}"
+    elif candidate[0]:
+        verdict, reason = INCONCLUSIVE, f"the candidate has no time: {candidate[1]}"
     else:
         return []
     return [Verdict(pair, name, verdict, reason, effect) for name, effect in gate.objectives.items()]
@@ -157,19 +184,11 @@ def _measured(
     both = _paired(baseline, candidate)
     planned = looks(gate.error, gate.pairs_most)
     last = Verdict(pair, objective, INCONCLUSIVE, _too_few(planned, len(both)), effect, pairs=len(both), decided=False)
-    taken = 0
-    for count in range(planned[0].pairs if planned else len(both) + 1, len(both) + 1):
-        if taken == len(planned):
+    for look in planned:
+        # When one looks depends on nothing but how many pairs were measured.
+        if look.pairs > len(both):
             break
-        if count < planned[taken].pairs:
-            continue  # no look can be due
-        found = _Pairs(objective, gate, both[:count])
-        # A pair may have no figure in a view, so several looks can fall due at once: the last of them counts.
-        due = [place for place, look in enumerate(planned) if place >= taken and look.pairs <= len(found.values)]
-        if not due:
-            continue
-        taken = due[-1] + 1
-        last = found.verdict(pair, effect, planned[due[-1]], last=taken == len(planned))
+        last = _Pairs(objective, gate, both[: look.pairs]).verdict(pair, effect, look)
         if last.decided:
             break
     if last.seen is None:
@@ -180,7 +199,7 @@ def _measured(
 def _too_few(planned: Sequence[Look], pairs: int) -> str:
     if not planned:
         return "so few pairs could prove nothing; allow more with --pairs"
-    return f"{pairs} pairs were measured, and the first look is due after {planned[0].pairs} that are not contended"
+    return f"{pairs} pairs were measured, and the first look is due after {planned[0].pairs}"
 
 
 def _paired(baseline: Sequence[Record], candidate: Sequence[Record]) -> list[tuple[Record, Record]]:
@@ -190,36 +209,42 @@ def _paired(baseline: Sequence[Record], candidate: Sequence[Record]) -> list[tup
 
 
 class _Pairs:
-    """So many pairs under one objective, in the view that a verdict rests on.
+    """So many pairs under one objective, in one view or two.
 
-    Attributes:
-        view: which one that is.
-        values: one pair of figures per pair of processes that has both.
+    Which views there are, and what is in them, would be the same if the two processes of any pair changed places: so
+    signs stay coins where nothing differs, and each view is a test of its own.
     """
 
     def __init__(self, objective: str, gate: Gate, both: Sequence[tuple[Record, Record]]) -> None:
         self._objective, self._gate, self._both = objective, gate, both
         self._ratio = OBJECTIVES[objective].ratio
-        self._calls = (calls([a for a, _ in both]), calls([b for _, b in both]))
-        shares = [(self._calls[0][a.round].share, self._calls[1][b.round].share) for a, b in both]
-        in_calls = objective in ("p50", "p90", "misses")
-        #: Share of calls that were contended, of each side.
-        self.contended = tuple(1.0 - statistics.mean(side) for side in zip(*shares, strict=True)) if in_calls else None
-        waits = shift([b - a for a, b in shares], WAITS_ERROR) if in_calls else None
-        #: Whether one side is left alone less often, and that is no chance: then it waits by itself.
-        self.waits = waits is not None and abs(waits.estimate) > WAITS and (waits.low > 0 or waits.high < 0)
-        self.view = QUIET if in_calls and not self.waits and any(min(pair) < 1.0 for pair in shares) else ALL
-        self.values = self._figures(self.view)
+        kept = calls([record for pair in both for record in pair])
+        self._calls = list(zip(kept[::2], kept[1::2], strict=True))
+        self._quiet = objective in IN_CALLS and self._left_alone()
+
+    def _left_alone(self) -> bool:
+        """Whether leaving out contended calls leaves enough: half of the pairs, and a call less in any."""
+        usable = sum(all(own.quiet_ns is not None for own in pair) for pair in self._calls)
+        return 2 * usable >= len(self._calls) and any(own.share < 1.0 for pair in self._calls for own in pair)
 
     def _figures(self, view: str) -> list[tuple[float, float]]:
         found = [
             tuple(
-                _figure(self._objective, record, self._calls[side][record.round], view, self._gate.deadline_ms)
-                for side, record in enumerate(pair)
+                _figure(self._objective, record, own, view, self._gate.deadline_ms)
+                for record, own in zip(pair, calls_of_pair, strict=True)
             )
-            for pair in self._both
+            for pair, calls_of_pair in zip(self._both, self._calls, strict=True)
         ]
         return [(a, b) for a, b in found if a is not None and b is not None]
+
+    def _shift(self, view: str, error: float) -> Shift | None:
+        values = self._figures(view)
+        return shift(self._differences(values), error) if values else None
+
+    def _waits(self) -> bool:
+        """Whether one side is left alone less often, and that is no chance: then it may well wait by itself."""
+        found = shift([b.share - a.share for a, b in self._calls], WAITS_ERROR)
+        return found is not None and abs(found.estimate) > WAITS and (found.low > 0 or found.high < 0)
 
     def compared(self, view: str, error: float | None) -> Compared | None:
         """The pairs in one view; without an interval where ``error`` is None."""
@@ -232,45 +257,67 @@ class _Pairs:
         typical = [statistics.median(side) for side in zip(*values, strict=True)]
         return Compared(self._change(estimate), low, high, typical[0], typical[1], len(values))
 
-    def verdict(self, pair: Pair, effect: float, look: Look, *, last: bool) -> Verdict:
-        """What this look tells."""
-        found = shift(self._differences(self.values), look.error)
-        assert found is not None, "looks are at counts that can prove something"
+    def verdict(self, pair: Pair, effect: float, look: Look) -> Verdict:
+        """What this look tells: two views share its error, and neither may say that it got worse for it to pass."""
         least = math.log1p(effect) if self._ratio else effect
-        name = called(found, least)
-        if not name and last and found.high < least:
-            name = PASS
-        other = ALL if self.view == QUIET else QUIET
+        error = look.error / 2.0 if self._quiet else look.error
+        views = (QUIET, ALL) if self._quiet else (ALL,)
+        found = {view: one for view in views if (one := self._shift(view, error)) is not None}
+        said = {view: called(one, least) for view, one in found.items()}
+        waits = self._quiet and self._waits()
+        view, name = _agreed(said, waits=waits)
+        view = view or next(iter(found), ALL)
+        seen = found.get(view)
+        # No more than the end of the gate can say: it did not get worse, whether it got better or not.
+        late = PASS if not name and not waits and seen is not None and seen.high < least else ""
+        other = ALL if view == QUIET else QUIET
+        shares = [statistics.mean(one.share for one in side) for side in zip(*self._calls, strict=True)]
         return Verdict(
             pair,
             self._objective,
-            name or INCONCLUSIVE,
-            self._reason(name, found, least),
+            name or late or INCONCLUSIVE,
+            _reason(name or late, said, seen, waits=waits),
             effect,
-            self.compared(self.view, look.error),
-            self.view,
-            self.compared(other, look.error) if self.contended is not None else None,
-            self._change(_smallest(found, least)),
-            self.contended if self.contended is None else (self.contended[0], self.contended[1]),
+            self.compared(view, error),
+            view,
+            self.compared(other, error) if self._objective in IN_CALLS else None,
+            None if seen is None else self._change(_smallest(seen, least)),
+            (1.0 - shares[0], 1.0 - shares[1]) if self._objective in IN_CALLS else None,
             len(self._both),
             bool(name),
         )
-
-    def _reason(self, name: str, found: Shift, least: float) -> str:
-        side = "one side waits by itself, so contended calls were left in" if self.waits else ""
-        if not name:
-            wide = "equal pairs differ too much on this machine at this time to tell"
-            return f"{wide}; {side}" if side else wide
-        if name == PASS and (found.low > 0 or found.high < 0):
-            small = "a change beyond doubt, and too small for a verdict"
-            return f"{small}; {side}" if side else small
-        return side
 
     def _differences(self, values: Sequence[tuple[float, float]]) -> list[float]:
         return [math.log(b / a) if self._ratio else b - a for a, b in values]
 
     def _change(self, difference: float) -> float:
         return math.expm1(difference) if self._ratio else difference
+
+
+def _agreed(said: Mapping[str, str], *, waits: bool) -> tuple[str, str]:
+    """Which view decides, and what; both empty where the gate goes on."""
+    names = set(said.values())
+    if {REGRESSED, IMPROVED} <= names:
+        return "", ""  # they contradict each other
+    for name in (REGRESSED, IMPROVED, PASS):
+        if name in names:
+            # Left out of the quiet view, waiting of its own would pass for noise.
+            excused = waits and name != REGRESSED
+            return ("", "") if excused else (next(view for view, one in said.items() if one == name), name)
+    return "", ""
+
+
+def _reason(name: str, said: Mapping[str, str], seen: Shift | None, *, waits: bool) -> str:
+    """What the figures do not tell; empty where they tell all."""
+    if not name and {REGRESSED, IMPROVED} <= set(said.values()):
+        return "with contended calls and without, it looks opposite"
+    if not name and waits:
+        return "one side is left alone less often, which may be its own waiting, so contended calls excuse nothing"
+    if not name:
+        return "equal pairs differ too much on this machine at this time to tell"
+    if name == PASS and seen is not None and (seen.low > 0 or seen.high < 0):
+        return "a change beyond doubt, and too small for a verdict"
+    return ""
 
 
 def called(found: Shift, least: float) -> str:
@@ -339,8 +386,8 @@ class Gated:
 
     @property
     def exit_code(self) -> int:
-        """0 pass or improved, 1 regressed or wrong, 3 inconclusive."""
-        return EXIT_CODES[self.verdict]
+        """0 pass or improved, 1 regressed or wrong, 3 inconclusive, 4 where no side of any pair can run here."""
+        return EXIT_CODES[self.verdict] if self.verdicts else NOTHING_COMPARED
 
 
 def of_run(facts: Mapping[str, Any], cells: Sequence[CellSummary], records: Iterable[Record]) -> Gated | None:

@@ -54,7 +54,7 @@ def recorded_verdicts(
     found = []
     for pair in gate.pairs:
         own = by_cell[pair.candidate]
-        stop = stopped(pair, gate, "", standing_of(cells[pair.candidate], own))
+        stop = stopped(pair, gate, ("", ""), standing_of(cells[pair.candidate], own))
         found += stop or [_judged(pair, gate, baseline, own)]
     return found
 
@@ -77,7 +77,8 @@ def _judged(pair: Pair, gate: Gate, baseline: Baseline, records: Sequence[Record
         for sitting in baseline.sittings[-len(level) :]
         for value in sitting.medians_ms.get(pair.baseline, ())
     ]
-    half, rests_on = _half(own, before, processes, gate.error)
+    days = {sitting.created[:10] for sitting in baseline.sittings[-len(level) :]}
+    half, rests_on = _half(own, before, processes, gate.error, len(days))
     shift = Shift(estimate, estimate - half, estimate + half, gate.error)
     least = math.log1p(effect)
     verdict = called(shift, least) or (PASS if shift.high < least else INCONCLUSIVE)
@@ -94,17 +95,20 @@ def _judged(pair: Pair, gate: Gate, baseline: Baseline, records: Sequence[Record
     )
 
 
-def _half(own: Sequence[float], before: Sequence[float], processes: Sequence[float], error: float) -> tuple[float, str]:
+def _half(
+    own: Sequence[float], before: Sequence[float], processes: Sequence[float], error: float, days: int
+) -> tuple[float, str]:
     """Half of the interval, and what it rests on."""
     within = _standard_errors(own, processes)
     total = sum(one**2 for one, _ in within)
     df = total**2 / sum(one**4 / df for one, df in within) if total > 0 else 1.0
     half = t_quantile(1.0 - error, max(df, 1.0)) * math.sqrt(total)
-    if len(before) < SITTINGS_LEAST:
-        some = "1 sitting" if len(before) == 1 else f"{len(before)} sittings"
+    # Sittings of one hour know nothing of another.
+    if min(len(before), days) < SITTINGS_LEAST:
+        some = "1 sitting" if len(before) == 1 else f"{len(before)} sittings of {days} days"
         return half + math.log1p(ALLOWANCE), (
-            f"{some} on record: sittings may differ by {ALLOWANCE:.0%}, an allowance; from {SITTINGS_LEAST} on their "
-            "own spread is known"
+            f"{some} on record: sittings may differ by {ALLOWANCE:.0%}, an allowance; from {SITTINGS_LEAST} days on "
+            "their own spread is known"
         )
     spread = statistics.stdev(before) * math.sqrt(1.0 + 1.0 / len(before))
     sitting = t_quantile(1.0 - error, len(before) - 1.0) * spread

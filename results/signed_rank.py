@@ -78,7 +78,7 @@ def looks(error: float, most: int) -> tuple[Look, ...]:
     first = pairs_least(error)
     if most < first:
         # One look at the end may spend everything.
-        return (Look(most, error),) if 2.0**-most <= error else ()
+        return (Look(most, error),) if 2.0**-most <= error / 2.0 else ()
     counts = [first]
     while (following := math.ceil(counts[-1] * GROWTH)) < most:
         counts.append(following)
@@ -91,8 +91,8 @@ def looks(error: float, most: int) -> tuple[Look, ...]:
 
 
 def pairs_least(error: float) -> int:
-    """Pairs before the first look."""
-    return math.ceil(-math.log2(FIRST_SHARE * error))
+    """Pairs before the first look: enough for it to decide with half of what it may spend, on each of two views."""
+    return math.ceil(-math.log2(FIRST_SHARE * error / 2.0))
 
 
 def shift(differences: Sequence[float], error: float) -> Shift | None:

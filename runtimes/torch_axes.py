@@ -120,6 +120,7 @@ FIXED = (
     Fixed("torch.compile(model)", "the adapter: the module"),
     Fixed("torch.compile(fullgraph)", "the adapter: true, so that a graph cannot fall into pieces without a word"),
     Fixed("torch.compile(dynamic)", "the adapter: false, since sizes are fixed"),
+    Fixed("torch.compile(dynamic_shapes)", "says which sizes may vary, and here none does"),
     Fixed("torch.compile(options)", "the options that inductor has here: it sets the same"),
     Fixed("torch.compile(name)", "cannot change latency, because it is a name for logs"),
     Fixed("torch.compile(disable)", "the option compiler"),

@@ -137,7 +137,7 @@ def test_a_file_against_a_commit(cli: Cli, tmp_path: Path) -> None:
         (("--model", "null", "--candidate", "same", "--objective", "p98"), "there is no 'p98'"),
         (("--model", "null", "--candidate", "same", "--objective", "misses"), "--deadline MS"),
         (("--model", "null", "--candidate", "same", "--min-effect", "200%"), "no share between 0 and 1"),
-        (("--model", "null", "--candidate", "same", "--pairs", "3"), "allow at least 8"),
+        (("--model", "null", "--candidate", "same", "--pairs", "3"), "allow at least 9"),
         (("--baseline", "rt8", "--candidate", "null", "--form", "raw"), "answer different questions"),
         (("--model", "null", "--candidate", "same", "--against", "HEAD"), "in a git repository"),
         (("cpu", "--baseline", "tvm", "--candidate", "ln"), "cannot be paired"),

@@ -157,14 +157,22 @@ def gate(
             "confidence",
             "seed",
         )
-        outcome = _recorded(recorded, baselines, _spec(objectives, min_effect, None, confidence), settings)
+        spec = _spec(objectives, min_effect, None, confidence)
+        said = min_effect is not None or any("=" in text for text in objectives)
+        outcome = _recorded(recorded, baselines, spec, settings, said=said)
     else:
         chosen = PlanFlags(**flags)
         spec = _spec(objectives, min_effect, deadline, confidence)
         plan = _plan(chosen, baseline, candidate, against, spec, pairs, same_answers=not retrained)
         outcome = campaign.start(plan, chosen.profile, chosen.cpu_list(), settings)
     present(outcome.path, as_json=as_json)
-    gate_files.write(outcome.path, wanted)
+    try:
+        gate_files.write(outcome.path, wanted)
+    except UserError as error:
+        if outcome.code == 0:
+            raise
+        # What it found weighs more than a file that is missing.
+        click.echo(f"rtfloor: {error}", err=True)
     return outcome.code
 
 
@@ -184,7 +192,7 @@ def _alone(context: click.Context, flag: str, what: str, *also: str) -> None:
             raise UserError(f"--{flag} {what}; it takes no --{name.replace('_', '-')}")
 
 
-def _recorded(name: str, folder: Path, spec: Gate, settings: campaign.Settings) -> campaign.Ended:
+def _recorded(name: str, folder: Path, spec: Gate, settings: campaign.Settings, *, said: bool) -> campaign.Ended:
     """Measure a baseline's cells again.
 
     Raises:
@@ -195,11 +203,12 @@ def _recorded(name: str, folder: Path, spec: Gate, settings: campaign.Settings) 
 
     if set(spec.objectives) != {OBJECTIVE}:
         raise UserError(f"--recorded compares the {OBJECTIVE}, which is what baselines keep; leave out the others")
-    if spec.objectives[OBJECTIVE] == OBJECTIVES[OBJECTIVE].min_effect:
-        # Nobody said: what is worth a verdict in a duel drowns between sittings.
+    if not said:
+        # What is worth a verdict in a duel drowns between sittings.
         spec = replace(spec, objectives={OBJECTIVE: MIN_EFFECT})
     baseline = keep.find(folder, name)
-    return campaign.start(keep.gate_of(baseline, spec), baseline.profile, None, settings)
+    cpus = baseline.plan.get("cpus")
+    return campaign.start(keep.gate_of(baseline, spec), baseline.profile, tuple(cpus) if cpus else None, settings)
 
 
 def _summary_of_job() -> Path | None:

@@ -41,6 +41,10 @@ class Wanted:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if path.is_dir():
                     raise UserError(f"{path} is a folder; name a file")
+                there = path.exists()
+                path.open("ab").close()
+                if not there:
+                    path.unlink()
         except OSError as error:
             raise UserError(f"{error.filename} cannot be written: {error.strerror}; name another place") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.flags import is_file
@@ -64,7 +65,10 @@ def side(flags: PlanFlags, texts: Sequence[str], flag: str) -> Side:
         if key == "planted":
             slower = share(value, f"{flag} planted")
         elif key == "option":
-            found["options"] = (*found.get("options", flags.options), value)
+            # In the place of what holds for both sides, or one value more of it would be a second cell.
+            name = value.partition("=")[0]
+            others = [one for one in found.get("options", flags.options) if one.partition("=")[0] != name]
+            found["options"] = (*others, value)
         elif key != SAME:
             found[FIELDS[key]] = (*found.get(FIELDS[key], ()), value)
     changes: dict[str, Any] = dict(found)
@@ -91,7 +95,7 @@ def _meant(text: str, flag: str) -> tuple[str, str]:
     """The key and the value of what a user says."""
     key, equals, value = text.partition("=")
     # A path may have an equals sign in it.
-    if equals and not is_file(text):
+    if equals and not Path(text).is_file():
         if key in (*FIELDS, "planted"):
             return key, value
         return "option", text

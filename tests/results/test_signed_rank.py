@@ -83,8 +83,10 @@ def test_looks_spend_what_they_may_and_no_more() -> None:
         assert counts[-1] == 60
         # Every look can decide.
         assert all(allowed(look.pairs, look.error) is not None for look in planned)
-    assert looks(0.005, 5) == ()
-    assert [look.pairs for look in looks(0.005, 8)] == [8]
+        # And with half of its error, as on each of two views.
+        assert all(allowed(look.pairs, look.error / 2) is not None for look in planned)
+    assert looks(0.005, 8) == ()
+    assert [look.pairs for look in looks(0.005, 9)] == [9]
     with pytest.raises(ValueError, match=r"between 0 and 0\.5"):
         looks(0.7, 60)
 
