@@ -66,6 +66,15 @@ def repository(folder: Path) -> Path | None:
     return Path(done.stdout.decode().strip()).resolve() if done.returncode == 0 else None
 
 
+def head(folder: Path) -> str:
+    """The commit that is checked out, in short; empty where there is none."""
+    try:
+        done = _git(folder, "rev-parse", "--short=12", "HEAD")
+    except UserError:
+        return ""
+    return done.stdout.decode().strip() if done.returncode == 0 else ""
+
+
 def tree(top: Path, ref: str, cache: Path) -> Tree:
     """The files of a commit, taken out once.
 

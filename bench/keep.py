@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import host
-from bench.at_ref import GIT
+from bench import at_ref, host
 from bench.errors import UserError
 from bench.plan import Plan
 from bench.profile import profiles
@@ -54,7 +52,7 @@ def save(folder: Path, name: str, run_path: Path, *, anew: bool) -> tuple[Baseli
         raise UserError(f"run {run_path} is a gate, whose cells are two sides of one; save a run of 'rtfloor run'")
     heard = noise(records)
     try:
-        sitting = sitting_of(facts, summarise(specs, records), heard.sentence, _commit())
+        sitting = sitting_of(facts, summarise(specs, records), heard.sentence, at_ref.head(Path.cwd()))
     except BaselineError as error:
         raise UserError(f"run {run_path} cannot be saved: {error}") from None
     path = folder / f"{name}.json"
@@ -152,12 +150,3 @@ def _relative(path: str) -> str:
 
 def _absolute(path: str) -> str:
     return str(Path(path).absolute())
-
-
-def _commit() -> str:
-    """The commit of the repository that one works in; empty where there is none."""
-    try:
-        done = subprocess.run([GIT, "rev-parse", "--short=12", "HEAD"], capture_output=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode("ascii", "replace").strip() if done.returncode == 0 else ""

@@ -176,7 +176,7 @@ def table(view: View) -> Table:
 def markdown(view: View) -> str:
     """The same for a page: sentences, then the table."""
     rule = "|" + "".join("---:|" if name in {"ratio", "rounds"} else "---|" for name in HEAD)
-    lines = [f"### {_plain(view.title)}", "", *(f"- {_plain(line)}" for line in sentences(view)), ""]
+    lines = [f"### {words.markdown(view.title)}", "", *(f"- {words.markdown(line)}" for line in sentences(view)), ""]
     lines += [f"| {' | '.join(HEAD)} |", rule]
     lines += [_row(columns(view, one)) for one in view.rows]
     lines += [_row((axis, value, default_of(view, axis), *_left_out(why))) for axis, value, why in view.sweep.left_out]
@@ -336,12 +336,7 @@ def _left_out(why: str) -> tuple[str, ...]:
 
 
 def _row(values: Sequence[str]) -> str:
-    return f"| {' | '.join(_plain(value) for value in values)} |"
-
-
-def _plain(text: str) -> str:
-    """Text of others that is no markup, and ends neither its row nor its column."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return f"| {' | '.join(words.markdown(value) for value in values)} |"
 
 
 def _axis_entry(axis: AxisEffects) -> dict[str, Any]:

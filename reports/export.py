@@ -290,7 +290,7 @@ def _cells_table(source: Source) -> list[str]:
 
 def _table_row(values: Sequence[str]) -> str:
     # A pipe would end its column, and a newline its row; markup of others is no markup here.
-    safe = [" ".join(value.split()).replace("|", "\\|").replace("<", "&lt;") for value in values]
+    safe = [words.markdown(value) for value in values]
     return f"| {' | '.join(safe)} |"
 
 

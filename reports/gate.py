@@ -110,8 +110,8 @@ def markdown(outcome: Gated) -> str:
         f"| {' | '.join(COLUMNS)} |",
         f"|{'---|' * len(COLUMNS)}",
     ]
-    lines += [f"| {' | '.join(_cell(text) for text in row(one))} |" for one in outcome.verdicts]
-    lines += ["", *(f"- {_cell(line(one))}" for one in outcome.verdicts)]
+    lines += [f"| {' | '.join(words.markdown(text) for text in row(one))} |" for one in outcome.verdicts]
+    lines += ["", *(f"- {words.markdown(line(one))}" for one in outcome.verdicts)]
     return "\n".join(lines) + "\n"
 
 
@@ -151,7 +151,3 @@ def _check(one: Verdict) -> dict[str, Any]:
 
 def _view(seen: Compared | None) -> dict[str, Any] | None:
     return None if seen is None else asdict(seen)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

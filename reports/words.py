@@ -143,5 +143,10 @@ def race(key: tuple[str, str, int]) -> str:
     return f"{model}, {signal}, {budget} thread{'s' if budget != 1 else ''}"
 
 
+def markdown(text: str) -> str:
+    """A text as part of a Markdown table or list: on one line, and neither the end of a cell nor a tag."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

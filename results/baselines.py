@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import statistics
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ class Baseline:
 
     def series_ms(self, cell: str) -> list[float]:
         """One figure per sitting that has the cell: the geometric mean of its processes' medians."""
-        return [_mean(one.medians_ms[cell]) for one in self.sittings if one.medians_ms.get(cell)]
+        return [statistics.geometric_mean(one.medians_ms[cell]) for one in self.sittings if one.medians_ms.get(cell)]
 
     @property
     def cells(self) -> list[str]:
@@ -179,10 +180,6 @@ def _sitting(found: Mapping[str, Any]) -> Sitting:
             raise ValueError(f"{cell} has a time that is none")
     versions = {str(name): str(version) for name, version in found["versions"].items()}
     return Sitting(str(found["created"]), str(found["commit"]), str(found["noise"]), versions, medians)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.exp(sum(map(math.log, values)) / len(values))
 
 
 def _short(value: float) -> float:

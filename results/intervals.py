@@ -109,12 +109,22 @@ def log_ratio_interval(
     estimate = float(left.mean() - right.mean())
     if paired:
         return math.exp(estimate), _log_interval(estimate, _standard_error(left - right), len(left) - 1.0, confidence)
-    errors = _standard_error(left) ** 2, _standard_error(right) ** 2
-    total = sum(errors)
-    # Welch and Satterthwaite; without any spread the degrees of freedom do not matter.
-    spread = errors[0] ** 2 / (len(left) - 1) + errors[1] ** 2 / (len(right) - 1)
-    df = total**2 / spread if spread > 0.0 else 1.0
-    return math.exp(estimate), _log_interval(estimate, math.sqrt(total), df, confidence)
+    error, df = welch(left, right)
+    return math.exp(estimate), _log_interval(estimate, error, df, confidence)
+
+
+def welch(*sides: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """Standard error of the difference of two means, and its degrees of freedom (Welch 1947; Satterthwaite 1946).
+
+    Args:
+        sides: values of each, such as logs; one with a single value has no spread to add.
+    """
+    known = [np.asarray(side, np.float64) for side in sides if len(side) >= 2]
+    errors = [(_standard_error(side) ** 2, len(side) - 1) for side in known]
+    total = sum(error for error, _ in errors)
+    # Without any spread the degrees of freedom do not matter.
+    spread = sum(error**2 / df for error, df in errors)
+    return math.sqrt(total), total**2 / spread if spread > 0.0 else 1.0
 
 
 def tail_quantile(processes: Sequence[NDArray[np.int64]], p: float, confidence: float = 0.95) -> Tail:

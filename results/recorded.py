@@ -15,6 +15,7 @@ import numpy as np
 
 from results.changes import changes
 from results.gate import ALL, INCONCLUSIVE, PASS, Compared, Verdict, called, standing_of, stopped
+from results.intervals import welch
 from results.signed_rank import Shift
 from results.student import t_quantile
 
@@ -99,10 +100,8 @@ def _half(
     own: Sequence[float], before: Sequence[float], processes: Sequence[float], error: float, days: int
 ) -> tuple[float, str]:
     """Half of the interval, and what it rests on."""
-    within = _standard_errors(own, processes)
-    total = sum(one**2 for one, _ in within)
-    df = total**2 / sum(one**4 / df for one, df in within) if total > 0 else 1.0
-    half = t_quantile(1.0 - error, max(df, 1.0)) * math.sqrt(total)
+    within, df = welch(own, processes)
+    half = t_quantile(1.0 - error, df) * within
     # Sittings of one hour know nothing of another.
     if min(len(before), days) < SITTINGS_LEAST:
         some = "1 sitting" if len(before) == 1 else f"{len(before)} sittings of {days} days"
@@ -113,8 +112,3 @@ def _half(
     spread = statistics.stdev(before) * math.sqrt(1.0 + 1.0 / len(before))
     sitting = t_quantile(1.0 - error, len(before) - 1.0) * spread
     return max(half, sitting), f"{len(before)} sittings on record, which scatter by {statistics.stdev(before):.1%}"
-
-
-def _standard_errors(*sides: Sequence[float]) -> list[tuple[float, float]]:
-    """Of the mean of each side, with its degrees of freedom; a single figure has none."""
-    return [(statistics.stdev(side) / math.sqrt(len(side)), len(side) - 1.0) for side in sides if len(side) >= 2]

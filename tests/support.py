@@ -42,6 +42,12 @@ def tiny_model(path: Path, *, batch: int | str = 1) -> Path:
     return path
 
 
+def git(folder: Path, *words: str) -> None:
+    """Run git in a folder, as somebody."""
+    names = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+    subprocess.run(["git", *names, *words], cwd=folder, check=True, capture_output=True)
+
+
 def third_party(folder: Path, name: str, source: str) -> dict[str, str]:
     """A package that registers the runtime ``name`` as the class of the same name, capitalised.
 

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from support import ROOT, Cli, tiny_model
+from support import ROOT, Cli, git, tiny_model
 
 FAKE = ("--model", "null", "--runtime", "fake", "--layout", "mono", "--threads", "1", "--profile", "smoke")
 CALM = ("--option", "latency_us=2000", "--option", "between=0.002", "--option", "spread=0.002")
@@ -106,14 +106,10 @@ def test_a_wrong_candidate_that_is_faster_is_wrong(cli: Cli, tmp_path: Path) -> 
 
 
 def test_a_file_against_a_commit(cli: Cli, tmp_path: Path) -> None:
-    def git(*words: str) -> None:
-        names = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-        subprocess.run(["git", *names, *words], cwd=tmp_path, check=True, capture_output=True)
-
-    git("init", "-q", ".")
+    git(tmp_path, "init", "-q", ".")
     tiny_model(tmp_path / "net.onnx")
-    git("add", "net.onnx")
-    git("commit", "-qm", "first")
+    git(tmp_path, "add", "net.onnx")
+    git(tmp_path, "commit", "-qm", "first")
     gate = ("gate", "--model", "net.onnx", *ORT, "--min-effect", "60%", "--pairs", "12")
     same = cli(*gate, "--against", "HEAD", "--json")
     assert "nothing differs but chance" in " ".join(json.loads(same.stdout)["warnings"])
@@ -205,7 +201,8 @@ def test_a_baseline_is_kept_shown_and_gated_against(cli: Cli, tmp_path: Path) ->
     shown = json.loads(cli("baseline", "show", "net", "--json").stdout)
     assert len(shown["cells"][0]["p50_ms"]) == 2
     assert "2 sittings" in cli("baseline", "show", "net").stdout
-    result = cli("gate", "--recorded", "net", "--json")
+    # Whatever else the machine is doing meanwhile: three short processes beside six.
+    result = cli("gate", "--recorded", "net", "--min-effect", "60%", "--json")
     assert result.returncode == 0, result.stderr
     assert gated(result)["checks"][0]["verdict"] == "pass"
     path = tmp_path / "results" / "baselines" / "net.json"

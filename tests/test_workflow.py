@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import ROOT, tiny_model
+from support import ROOT, git, tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,15 +40,11 @@ def test_every_input_that_is_used_is_declared_and_told_on_the_page() -> None:
 def test_its_shell_gates_a_committed_model(tmp_path: Path) -> None:
     (script,) = [step["run"] for step in steps() if step.get("name") == "Gate"]
 
-    def git(*words: str) -> None:
-        names = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-        subprocess.run(["git", *names, *words], cwd=tmp_path, check=True, capture_output=True)
-
-    git("init", "-q", ".")
+    git(tmp_path, "init", "-q", ".")
     tiny_model(tmp_path / "net.onnx")
-    git("add", "net.onnx")
-    git("commit", "-qm", "first")
-    git("commit", "-qm", "second", "--allow-empty")
+    git(tmp_path, "add", "net.onnx")
+    git(tmp_path, "commit", "-qm", "first")
+    git(tmp_path, "commit", "-qm", "second", "--allow-empty")
     command = tmp_path / "bin" / "rtfloor"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bench "$@"\n')

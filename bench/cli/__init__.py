@@ -49,22 +49,11 @@ def cli() -> None:
     """Which inference runtime, with which settings, answers soonest and still right on this machine?"""
 
 
-for command in (
-    doctor,
-    models_command,
-    axes,
-    list_command,
-    run,
-    tune,
-    gate,
-    baseline,
-    show,
-    report,
-    peaks,
-    floor,
-    nodes,
-    audit,
-):
+VERBS = (
+    *(doctor, models_command, axes, list_command, run, tune, gate, baseline, show, report),
+    *(peaks, floor, nodes, audit),
+)
+for command in VERBS:
     cli.add_command(command)
 
 
@@ -88,14 +77,7 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:
         # The other packages' own user errors, told by name so that none of them is imported for it.
-        if type(error).__name__ not in (
-            "ModelError",
-            "RunFileError",
-            "PeaksError",
-            "PublishedError",
-            "OptionError",
-            "BaselineError",
-        ):
+        if type(error).__name__ not in FOREIGN:
             raise
         _refuse(error)
     sys.exit(code if isinstance(code, int) else 0)

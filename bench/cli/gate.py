@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +11,7 @@ import click
 
 from bench.cli.baseline import folder_flag
 from bench.cli.flags import PlanFlags, json_flag, plan_flags, results_flag
+from bench.cli.settings import check_numbers, settings
 from bench.errors import UserError
 from results.gate_spec import OBJECTIVES
 
@@ -130,23 +128,14 @@ def gate(
     from bench.cli import gate_files
     from bench.cli.show import present
 
-    for flag, number in (("--time", budget_s), ("--timeout", timeout), ("--deadline", deadline)):
-        if number is not None and not math.isfinite(number):
-            raise UserError(f"{flag} {number} is no number")
+    check_numbers({"--time": budget_s, "--timeout": timeout, "--deadline": deadline})
     wanted = gate_files.Wanted(junit, summary or _summary_of_job(), pytest_benchmark, action_benchmark)
     wanted.check()
-    settings = campaign.Settings(
-        results=results,
-        budget_s=TIME_S if budget_s is None and resume is None else budget_s,
-        timeout_s=timeout,
-        memory_bytes=None,
-        seed=seed,
-        command=shlex.join(["rtfloor", *sys.argv[1:]]),
-        floor=False,
-    )
+    time_s = TIME_S if budget_s is None and resume is None else budget_s
+    given = settings(results, time_s, timeout, seed)
     if resume is not None:
         _alone(context, "resume", "goes on with the gate in the run file")
-        outcome = campaign.resume(resume, settings)
+        outcome = campaign.resume(resume, given)
     elif recorded is not None:
         _alone(
             context,
@@ -159,12 +148,12 @@ def gate(
         )
         spec = _spec(objectives, min_effect, None, confidence)
         said = min_effect is not None or any("=" in text for text in objectives)
-        outcome = _recorded(recorded, baselines, spec, settings, said=said)
+        outcome = _recorded(recorded, baselines, spec, given, said=said)
     else:
         chosen = PlanFlags(**flags)
         spec = _spec(objectives, min_effect, deadline, confidence)
         plan = _plan(chosen, baseline, candidate, against, spec, pairs, same_answers=not retrained)
-        outcome = campaign.start(plan, chosen.profile, chosen.cpu_list(), settings)
+        outcome = campaign.start(plan, chosen.profile, chosen.cpu_list(), given)
     present(outcome.path, as_json=as_json)
     try:
         gate_files.write(outcome.path, wanted)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import shlex
-import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.flags import PlanFlags, json_flag, plan_flags, results_flag
+from bench.cli.settings import check_numbers, settings
 from bench.errors import UserError
 from results.goal import OBJECTIVES, Goal
 
@@ -92,25 +90,16 @@ def tune(
     from bench.cli.show import present
 
     numbers = {"--time": budget_s, "--timeout": timeout, "--within": within, "--min-snr": min_snr}
-    for flag, number in (numbers | {"--margin": margin, "--sure": sure}).items():
-        if number is not None and not math.isfinite(number):
-            raise UserError(f"{flag} {number} is no number")
-    settings = campaign.Settings(
-        results=results,
-        budget_s=TIME_S if budget_s is None and resume is None else budget_s,
-        timeout_s=timeout,
-        memory_bytes=None,
-        seed=seed,
-        command=shlex.join(["rtfloor", *sys.argv[1:]]),
-        floor=False,
-    )
+    check_numbers(numbers | {"--margin": margin, "--sure": sure})
+    time_s = TIME_S if budget_s is None and resume is None else budget_s
+    given = settings(results, time_s, timeout, seed)
     chosen = PlanFlags(**flags)
     if resume is not None:
         if chosen.suite is not None or changed_flags(context):
             raise UserError(
                 "--resume goes on with the search in the run file; it takes no suite and no other conditions"
             )
-        outcome = campaign.resume(resume, settings)
+        outcome = campaign.resume(resume, given)
     else:
         if chosen.suite is None and not chosen.models:
             chosen = replace(chosen, suite=DEFAULT_SUITE)
@@ -123,7 +112,7 @@ def tune(
             sure=sure,
         )
         plan = _searched(chosen.plan(), goal)
-        outcome = campaign.start(plan, chosen.profile, chosen.cpu_list(), settings)
+        outcome = campaign.start(plan, chosen.profile, chosen.cpu_list(), given)
     present(outcome.path, as_json=as_json)
     return outcome.code
 

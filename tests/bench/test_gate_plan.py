@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
-from support import ROOT, tiny_model
+from support import ROOT, git, tiny_model
 
 from bench import at_ref
 from bench.errors import UserError
@@ -79,15 +78,11 @@ def test_what_cannot_be_paired_is_refused() -> None:
 
 
 def repository(folder: Path) -> Path:
-    def git(*words: str) -> None:
-        names = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-        subprocess.run(["git", *names, *words], cwd=folder, check=True, capture_output=True)
-
-    git("init", "-q", ".")
+    git(folder, "init", "-q", ".")
     (folder / "sub").mkdir()
     tiny_model(folder / "sub" / "net.onnx")
-    git("add", ".")
-    git("commit", "-qm", "first")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "first")
     return folder.resolve()
 
 

@@ -39,6 +39,19 @@ def pairs(
     return made
 
 
+def waiting(share: float, count: int, seed: int) -> list[Record]:
+    """Pairs whose candidate waits, for half as long again, in so many of its calls."""
+    generator = np.random.default_rng(seed)
+    made = []
+    for number in range(count):
+        for cell, waits in (("b", 0.0), ("c", share)):
+            work = 1e7 * np.exp(0.004 * generator.standard_normal(60))
+            wall = work * np.where(generator.random(60) < waits, 1.5, 1.0)
+            one = record(cell, number, wall.astype(int).tolist())
+            made.append(Record(cell, number, "ok", "", "", one.facts, one.wall_ns, work.astype(np.int64), 0))
+    return made
+
+
 def judged(records: Sequence[Record], **changes: Any) -> Verdict:
     (found,) = verdicts(gate(**changes), SPECS, records)
     return found
@@ -117,28 +130,14 @@ def test_contended_calls_are_left_out_and_both_views_are_kept() -> None:
 
 def test_a_candidate_that_waits_by_itself_is_not_excused() -> None:
     # Left out, its waiting would hide: four calls in ten take twice as long.
-    generator = np.random.default_rng(3)
-    made = []
-    for number in range(60):
-        for cell, share in (("b", 0.0), ("c", 0.6)):
-            work = 1e7 * np.exp(0.004 * generator.standard_normal(60))
-            wall = work * np.where(generator.random(60) < share, 1.5, 1.0)
-            one = record(cell, number, wall.astype(int).tolist())
-            made.append(Record(cell, number, "ok", "", "", one.facts, one.wall_ns, work.astype(np.int64), 0))
+    made = waiting(0.6, 60, 3)
     found = judged(made)
     assert found.verdict == REGRESSED
     assert found.view == "all"
 
 
 def test_a_candidate_that_blocks_now_and_then_does_not_pass_by_what_is_left_out() -> None:
-    generator = np.random.default_rng(5)
-    made = []
-    for number in range(40):
-        for cell, share in (("b", 0.0), ("c", 0.3)):
-            work = 1e7 * np.exp(0.004 * generator.standard_normal(60))
-            wall = work * np.where(generator.random(60) < share, 1.5, 1.0)
-            one = record(cell, number, wall.astype(int).tolist())
-            made.append(Record(cell, number, "ok", "", "", one.facts, one.wall_ns, work.astype(np.int64), 0))
+    made = waiting(0.3, 40, 5)
     assert judged(made, objectives={"p90": 0.05}).verdict == REGRESSED
     late = judged(made, objectives={"misses": 0.01}, deadline_ms=12.0)
     assert late.verdict == REGRESSED
