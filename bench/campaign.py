@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from bench import __version__, host, paths
+from bench.duet import duet
 from bench.errors import UserError
 from bench.floor_facts import note_nodes, peaks_facts
 from bench.plan import Plan
@@ -224,7 +225,7 @@ def _measure(
         given["memory_bytes"] or int(MEMORY_SHARE * host.memory_bytes()),
         tuple(facts["cpus"]) if facts["cpus"] else None,
     )
-    runner = Runner(plan, profile, run, facts["seed"], spawn, limits, watch)
+    runner = Runner(plan, profile, run, facts["seed"], spawn, limits, watch, duet)
     try:
         ended = runner.measure(preparer, ready)
     except KeyboardInterrupt:

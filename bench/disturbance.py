@@ -76,6 +76,34 @@ def between(before: Reading, after: Reading) -> dict[str, Any]:
     return facts
 
 
+class Watch:
+    """Readings from here on, without what happens in pauses."""
+
+    def __init__(self) -> None:
+        self._before = read()
+        self._paused = self._before
+
+    def pause(self) -> None:
+        """What happens from now on is not this process's."""
+        self._paused = read()
+
+    def go_on(self) -> None:
+        """The pause is over."""
+        now, paused, before = read(), self._paused, self._before
+        self._before = Reading(
+            before.wall_ns + now.wall_ns - paused.wall_ns,
+            before.own_cpu_s + now.own_cpu_s - paused.own_cpu_s,
+            before.minor_faults + now.minor_faults - paused.minor_faults,
+            before.major_faults + now.major_faults - paused.major_faults,
+            before.involuntary_switches + now.involuntary_switches - paused.involuntary_switches,
+            tuple(a + b - c for a, b, c in zip(before.ticks, now.ticks, paused.ticks, strict=True)),
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """As :func:`between` has them, up to now."""
+        return between(self._before, read())
+
+
 def peak_rss_bytes() -> int | None:
     """This process's own peak resident memory.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.plan import Cell, ModelSpec, Plan
 
 # Seconds of timed calls per process, and pairs at most, by profile.
-PROCESSES: dict[str, tuple[float, int]] = {"smoke": (0.2, 24), "quick": (0.5, 120), "full": (1.0, 240)}
+PROCESSES: dict[str, tuple[float, int]] = {"smoke": (0.2, 24), "quick": (0.4, 120), "full": (1.0, 240)}
 # Parts of a cell that its title has where both sides agree.
 PARTS = ("model", "form", "runtime", "layout", "threads")
 

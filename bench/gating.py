@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from bench.turns import Turn
@@ -41,12 +42,15 @@ class Gating:
         if number >= self._gate.pairs_most:
             return None
         there = {cell.id for cell in cells}
-        going: set[str] = set()
+        going: dict[tuple[str, str], None] = {}
         for found in verdicts(self._gate, self._specs, self._records):
-            sides = {found.pair.baseline, found.pair.candidate}
-            if not found.decided and sides <= there:
-                going |= sides
-        return Turn(frozenset(going), self._process_s) if going else None
+            sides = found.pair.baseline, found.pair.candidate
+            if not found.decided and there.issuperset(sides):
+                going[sides] = None
+        if not going:
+            return None
+        pairs = tuple(going)
+        return Turn(frozenset(chain(*pairs)), self._process_s, pairs=pairs, together=not self._gate.apart)
 
     def ahead(self, number: int, going: int) -> int:
         """All of them to the last round."""

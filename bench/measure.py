@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bench.baton import Baton
+
 
 class Target(Protocol):
     """What :func:`sample` needs of a layout."""
@@ -53,7 +55,14 @@ class Samples:
         return np.array(self.cpu_ns, np.int64)
 
 
-def sample(target: Target, duration_s: float, least: int, most: int, before: Samples | None = None) -> Samples:
+def sample(
+    target: Target,
+    duration_s: float,
+    least: int,
+    most: int,
+    before: Samples | None = None,
+    baton: Baton | None = None,
+) -> Samples:
     """Call and time until the duration is over.
 
     The clock is read right before and right after the call; everything else (choosing inputs,
@@ -66,6 +75,7 @@ def sample(target: Target, duration_s: float, least: int, most: int, before: Sam
         least: calls that are made however long they take.
         most: calls after which to stop.
         before: samples to append to.
+        baton: where another process computes in turns with this one; what it takes is no part of the duration.
     """
     samples = before or Samples(array("q"), array("q"), deque(maxlen=target.rotations))
     wall, cpu, last = samples.wall_ns, samples.cpu_ns, samples.last
@@ -74,12 +84,19 @@ def sample(target: Target, duration_s: float, least: int, most: int, before: Sam
     number = first = len(wall)
     keep = target.rotations
     finish: int | None = None
+
+    def unkept() -> None:
+        absorb(call(feeds_of(number)))
+
     gc.collect()
     gc.disable()
     try:
         begin = end = clock()
         deadline = end + int(duration_s * 1e9)
         while True:
+            if baton is not None and baton.over(end):
+                away = baton.rest(unkept, number)
+                begin, end, deadline = begin + away, end + away, deadline + away
             made = number - first
             if finish is None and (made >= most - keep or end + keep * (end - begin) >= deadline):
                 room = keep if made < keep else made + keep

@@ -8,8 +8,32 @@ from bench.host import SYSTEM
 from bench.peaks.topology import read_topology
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterable
     from pathlib import Path
+
+
+def any_cores(threads: int, cpus: Iterable[int], coins: random.Random, system: Path = SYSTEM) -> tuple[int, ...]:
+    """So many processors that lie beside each other, each on a core of its own as far as cores go.
+
+    Args:
+        threads: of the whole cell.
+        cpus: that the run may use.
+        coins: decide which.
+        system: where the system tells which processors share a core.
+
+    Returns:
+        As many as there are threads, or all there are.
+    """
+    topology = read_topology(cpus, system)
+    order = topology.order
+    if threads >= len(order):
+        return tuple(sorted(order))
+    # Where the system says nothing of cores, each processor is one.
+    firsts = {min(topology.siblings[cpu] & frozenset(order)) for cpu in order}
+    among = sorted(firsts if threads <= len(firsts) else order)
+    begin = coins.randrange(len(among))
+    return tuple((among * 2)[begin : begin + threads])
 
 
 def place(placement: str, threads: int, cpus: Iterable[int], system: Path = SYSTEM) -> tuple[int, ...] | str:

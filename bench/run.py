@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from bench.duet import Task, knows_turns
+from bench.pairs import same_processors, together
 from bench.policy import policy_of
 from bench.turns import Turn
 from results.goal import Goal, seen_in
@@ -21,10 +23,11 @@ from results.tuned import pick, spent_s
 from runtimes.registry import on_gpu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from bench.duet import Duet
     from bench.plan import Cell, Plan
     from bench.prepare import Preparer, Ready
     from bench.profile import Profile
@@ -79,6 +82,7 @@ class Runner:
         spawn: starts a worker.
         limits: for every worker.
         watcher: is told what happens.
+        duet: measures two cells of a pair in turns; None where they follow each other.
         clock: seconds, monotonic.
     """
 
@@ -91,12 +95,14 @@ class Runner:
         spawn: Spawn,
         limits: Limits,
         watcher: Watcher,
+        duet: Callable[[Task, Task, float], Duet] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan, self._run, self._seed = plan, run, seed
         self._profile = replace(profile, race=profile.race and plan.race)
         self._policy = policy_of(plan, self._profile, run.cells())
         self._spawn, self._limits, self._watcher, self._clock = spawn, limits, watcher, clock
+        self._duet = duet
         self._history: dict[str, dict[int, Seen]] = {}
         self._ended: set[str] = set()
         self._done: set[tuple[str, int]] = set()
@@ -132,19 +138,45 @@ class Runner:
             turn = self._policy.turn(number, [cell for cell in cells if cell.id not in self._ended], self._history)
             if turn is None:
                 break
-            for cell in self._policy.order(cells, number, self._seed):
-                if cell.id not in turn.going or cell.id in self._ended or (cell.id, number) in self._done:
+            for group in together(self._policy.order(cells, number, self._seed), turn.pairs):
+                due = [cell for cell in group if self._due(cell, number, turn)]
+                if not due:
                     continue
                 elapsed = self._spent_s + self._clock() - begin
                 if number > 0 and elapsed >= self._profile.budget_s:
                     return "time"
-                self._watcher.before(cell, number, elapsed)
-                record = self._one(cell, number, preparer, ready[cell.id], turn)
-                self._run.add(record)
-                self._count(record)
-                elapsed = self._spent_s + self._clock() - begin
-                self._watcher.after(cell, record, elapsed, self._left(cells, turn.going, number))
+                for cell, record in self._group(due, number, preparer, ready, turn, elapsed):
+                    self._run.add(record)
+                    self._count(record)
+                    elapsed = self._spent_s + self._clock() - begin
+                    self._watcher.after(cell, record, elapsed, self._left(cells, turn.going, number))
         return "settled"
+
+    def _due(self, cell: Cell, number: int, turn: Turn) -> bool:
+        return cell.id in turn.going and cell.id not in self._ended and (cell.id, number) not in self._done
+
+    def _group(
+        self,
+        group: list[Cell],
+        number: int,
+        preparer: Preparer,
+        ready: Mapping[str, Ready],
+        turn: Turn,
+        elapsed_s: float,
+    ) -> Iterator[tuple[Cell, Record]]:
+        """A process each: of two that belong together in turns, if they can; else one after the other."""
+        if turn.pairs:
+            seed = f"{self._seed}/{number}/{group[0].model}/{group[0].id}"
+            ready = same_processors(group, ready, self._limits.cpus, seed)
+        if len(group) == 2 and turn.together and self._duet is not None:
+            asked = [self._request(cell, preparer, ready[cell.id], turn) for cell in group]
+            if not any(self._to_look_at(cell) for cell in group) and all(map(knows_turns, asked)):
+                self._watcher.before(group[0], number, elapsed_s)
+                yield from zip(group, self._in_turns(group, number, preparer, ready, asked), strict=True)
+                return
+        for cell in group:
+            self._watcher.before(cell, number, elapsed_s)
+            yield cell, self._one(cell, number, preparer, ready[cell.id], turn)
 
     def _vouch(self, cells: list[Cell], goal: Goal, preparer: Preparer, ready: Mapping[str, Ready]) -> None:
         """Have the quality of a search's pick judged, wherever its time ended, until one stands."""
@@ -178,12 +210,46 @@ class Runner:
         """One process of one cell, not yet written down."""
         if not turn.judge:
             ready = replace(ready, parent="")
+        request = self._request(cell, preparer, ready, turn)
+        if self._to_look_at(cell):
+            return self._looking(cell, number, preparer, ready, request)
+        return self._measured(cell, number, preparer, ready, request)
+
+    def _request(self, cell: Cell, preparer: Preparer, ready: Ready, turn: Turn) -> dict[str, Any]:
         request = measure_request(preparer.request(cell), ready, turn.process_s) | self._bounds()
         if ready.cpus:
             request["affinity"] = list(ready.cpus)
-        if cell.id not in self._looked and on_gpu(cell.runtime):
-            return self._looking(cell, number, preparer, ready, request)
-        return self._measured(cell, number, preparer, ready, request)
+        return request
+
+    def _to_look_at(self, cell: Cell) -> bool:
+        return cell.id not in self._looked and on_gpu(cell.runtime)
+
+    def _in_turns(
+        self,
+        group: Sequence[Cell],
+        number: int,
+        preparer: Preparer,
+        ready: Mapping[str, Ready],
+        requests: Sequence[dict[str, Any]],
+    ) -> list[Record]:
+        """Two processes of which one computes at a time."""
+        assert self._duet is not None
+        with tempfile.TemporaryDirectory(prefix="rtfloor-answers-") as folder:
+            answers = [str(Path(folder) / f"answers-{place}.npz") for place in (0, 1)]
+            to_judge = [self._to_judge(cell, ready[cell.id]) for cell in group]
+            tasks = [
+                Task(request | ({"answers_to": target} if judged else {}), ready[cell.id].environment)
+                for cell, request, target, judged in zip(group, requests, answers, to_judge, strict=True)
+            ]
+            started_at = _now()
+            both = self._duet(tasks[0], tasks[1], self._limits.timeout_s)
+            records = []
+            for cell, played, target, judged in zip(group, both, answers, to_judge, strict=True):
+                record = to_record(cell.id, number, started_at, played.took_s, played.outcome)
+                if judged and record.status == "ok":
+                    record = self._judge(record, preparer, ready[cell.id], target)
+                records.append(record)
+        return records
 
     def _looking(self, cell: Cell, number: int, preparer: Preparer, ready: Ready, request: dict[str, Any]) -> Record:
         """Measure, and look what the GPU does in a call; looking must not cost a cell its time."""
@@ -202,16 +268,19 @@ class Runner:
         return replace(again, facts={**again.facts, "look": {"notes": [said]}})
 
     def _measured(self, cell: Cell, number: int, preparer: Preparer, ready: Ready, request: dict[str, Any]) -> Record:
-        # Every process is held to its form's oracle; beside the form raw, one process stands for its cell.
-        if cell.id in self._judged or not ready.parent:
+        if not self._to_judge(cell, ready):
             return self._spawned(cell, number, request, ready)
         with tempfile.TemporaryDirectory(prefix="rtfloor-answers-") as folder:
             answers = Path(folder) / "answers.npz"
             record = self._spawned(cell, number, request | {"answers_to": str(answers)}, ready)
             return self._judge(record, preparer, ready, str(answers)) if record.status == "ok" else record
 
+    def _to_judge(self, cell: Cell, ready: Ready) -> bool:
+        # Every process is held to its form's oracle; beside the form raw, one process stands for its cell.
+        return cell.id not in self._judged and bool(ready.parent)
+
     def _spawned(self, cell: Cell, number: int, request: dict[str, Any], ready: Ready) -> Record:
-        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        started_at = _now()
         begin = self._clock()
         outcome = self._spawn(request, ready.environment, self._limits.timeout_s)
         return to_record(cell.id, number, started_at, self._clock() - begin, outcome)
@@ -309,6 +378,10 @@ def cell_specs(plan: Plan, ready: Mapping[str, Ready]) -> dict[str, dict[str, An
             "size_bytes": prepared.size_bytes,
         }
     return specs
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _unpacked(text: str) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 # A worker that has answered gets this long to tear its engine down.
@@ -63,25 +63,131 @@ def spawn(request: dict[str, Any], environment: Mapping[str, str], timeout_s: fl
     Raises:
         KeyboardInterrupt: passed on after the worker was killed.
     """
-    reply_read, reply_write = os.pipe()
-    with tempfile.TemporaryFile() as output, os.fdopen(reply_read, "rb") as reply:
+    with Worker(request, environment) as worker:
+        worker.ask()
+        return worker.answer(timeout_s)
+
+
+class Worker:
+    """One worker process, from its start until it and all it started are gone.
+
+    Args:
+        request, environment: as for :func:`spawn`.
+    """
+
+    def __init__(self, request: dict[str, Any], environment: Mapping[str, str]) -> None:
+        self._request, self._environment = request, environment
+
+    def __enter__(self) -> Self:
+        python = self._request.get("python", sys.executable)
+        reply_read, reply_write = os.pipe()
+        self._output = tempfile.TemporaryFile()  # closed when the worker is gone
+        self._reply = os.fdopen(reply_read, "rb")
         try:
-            process = subprocess.Popen(
-                [request.get("python", sys.executable), "-P", "-m", "bench.worker", str(reply_write), str(os.getpid())],
+            self._process = subprocess.Popen(
+                [python, "-P", "-m", "bench.worker", str(reply_write), str(os.getpid())],
                 stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
+                stdout=self._output,
+                stderr=self._output,
                 pass_fds=(reply_write,),
-                env=worker_environment(environment, Path(request.get("root", ROOT))),
+                env=worker_environment(self._environment, Path(self._request.get("root", ROOT))),
                 # A group of its own: Ctrl-C reaches the parent alone, and a kill reaches everything below.
                 start_new_session=True,
             )
+        except BaseException:
+            self._output.close()
+            self._reply.close()
+            raise
         finally:
             os.close(reply_write)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _kill_group(self._process)
+        self._close()
+
+    def ask(self, *, more: bool = False) -> None:
+        """Hand over the request.
+
+        Args:
+            more: whether turns are given afterwards.
+        """
+        line = json.dumps({**self._request, "spawned_ns": time.perf_counter_ns()}).encode() + b"\n"
+        self._write(line)
+        if not more:
+            with suppress(BrokenPipeError):
+                self._stdin.close()
+
+    def turn(self) -> None:
+        """Let it compute again, and tell it so."""
+        self._signal(signal.SIGCONT)
+        self._write(b"\n")
+
+    def stop(self) -> None:
+        """Not a thread of it computes until its next turn."""
+        self._signal(signal.SIGSTOP)
+
+    def answer(self, timeout_s: float) -> Outcome:
+        """Wait for its reply, and for its end; one that takes longer is killed."""
+        outcome = self.heard(timeout_s)
+        assert outcome is not None, "it was given no turns"
+        return outcome
+
+    def heard(self, timeout_s: float, allowed_s: float | None = None) -> Outcome | None:
+        """Wait for its reply, and for its end; None where it gave back its turn instead.
+
+        Args:
+            timeout_s: from now on.
+            allowed_s: what it had in all, for the reason.
+        """
+        deadline = time.monotonic() + timeout_s
+        raw = _read_frame(self._process, self._reply.fileno(), deadline)
+        if raw is None:
+            return self._silent(deadline, timeout_s if allowed_s is None else allowed_s)
+        if not raw:
+            return None
+        with suppress(BrokenPipeError):
+            self._stdin.close()
         try:
-            return _converse(process, request, reply, output, timeout_s)
-        finally:
-            _kill_group(process)
+            status = self._process.wait(FAREWELL_S)
+        except subprocess.TimeoutExpired:
+            _kill_group(self._process)
+            status = self._process.wait()
+        body = json.loads(raw)
+        # The answer stands, but an engine that dies while it is torn down should be known for it.
+        body["exit"] = status
+        return Outcome("ok", body, "", _tail(self._output))
+
+    def _silent(self, deadline: float, allowed_s: float) -> Outcome:
+        timed_out = time.monotonic() >= deadline and self._process.poll() is None
+        if timed_out:
+            _ask_for_stacks(self._process)
+        _kill_group(self._process)
+        status = self._process.wait()
+        tail = _tail(self._output)
+        if timed_out:
+            return Outcome("timeout", {}, f"no answer within {allowed_s:g} s; it was stopped", tail)
+        return Outcome("failed", {}, _death(status, tail), tail)
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    def _write(self, data: bytes) -> None:
+        with suppress(BrokenPipeError):  # it died at once: its exit status says why
+            self._stdin.write(data)
+            self._stdin.flush()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _close(self) -> None:
+        with suppress(BrokenPipeError):  # what was not read is nobody's any more
+            self._stdin.close()
+        self._output.close()
+        self._reply.close()
 
 
 def worker_environment(added: Mapping[str, str], root: Path = ROOT) -> dict[str, str]:
@@ -98,36 +204,6 @@ def worker_environment(added: Mapping[str, str], root: Path = ROOT) -> dict[str,
     environment["OPENBLAS_NUM_THREADS"] = "1"
     environment.update(added)
     return environment
-
-
-def _converse(
-    process: subprocess.Popen[bytes], request: dict[str, Any], reply: IO[bytes], output: IO[bytes], timeout_s: float
-) -> Outcome:
-    deadline = time.monotonic() + timeout_s
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):  # it died at once: its exit status says why
-        process.stdin.write(json.dumps({**request, "spawned_ns": time.perf_counter_ns()}).encode())
-        process.stdin.close()
-    raw = _read_frame(process, reply.fileno(), deadline)
-    if raw is None:
-        timed_out = time.monotonic() >= deadline and process.poll() is None
-        if timed_out:
-            _ask_for_stacks(process)
-        _kill_group(process)
-        status = process.wait()
-        tail = _tail(output)
-        if timed_out:
-            return Outcome("timeout", {}, f"no answer within {timeout_s:g} s; it was stopped", tail)
-        return Outcome("failed", {}, _death(status, tail), tail)
-    try:
-        status = process.wait(FAREWELL_S)
-    except subprocess.TimeoutExpired:
-        _kill_group(process)
-        status = process.wait()
-    body = json.loads(raw)
-    # The answer stands, but an engine that dies while it is torn down should be known for it.
-    body["exit"] = status
-    return Outcome("ok", body, "", _tail(output))
 
 
 def _read_frame(process: subprocess.Popen[bytes], descriptor: int, deadline: float) -> bytes | None:

@@ -25,11 +25,15 @@ class Turn:
         going: ids of the cells that are measured.
         process_s: for how long each process times calls.
         judge: whether the quality of answers beside the form raw is judged, where it was not before.
+        pairs: ids of cells that belong together, in either order: they get the same processors.
+        together: whether the two of a pair compute in turns, rather than one process after the other.
     """
 
     going: frozenset[str]
     process_s: float
     judge: bool = True
+    pairs: tuple[tuple[str, str], ...] = ()
+    together: bool = False
 
 
 class Policy(Protocol):

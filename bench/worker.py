@@ -47,7 +47,9 @@ def main() -> None:
     # in the captured output, which is often the only hint there is.
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    request = json.loads(sys.stdin.buffer.read())
+    # One line; what follows it, if anything, are turns.
+    request = json.loads(sys.stdin.buffer.readline())
+    request["reply"] = reply
     if affinity := request.get("affinity"):
         os.sched_setaffinity(0, affinity)
     if limit := request.get("memory_limit_bytes"):

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from results.paired import turn_of_calls
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from results.paired import Turns
     from results.record import Record
 
 # A call with this share less of the processors was contended.
@@ -38,10 +41,12 @@ class Calls:
     Attributes:
         all_ns: wall times, shape ``(calls,)``; evenly thinned where there are very many.
         kept: which of them were left alone, same shape.
+        turn: the turn each was made in, same shape; None for a process that took no turns.
     """
 
     all_ns: NDArray[np.int64]
     kept: NDArray[np.bool_]
+    turn: NDArray[np.int64] | None = None
 
     @property
     def share(self) -> float:
@@ -56,6 +61,13 @@ class Calls:
             return None
         return self.all_ns[self.kept]
 
+    def turns(self, *, quiet: bool) -> Turns | None:
+        """Wall times by turn, of all calls or of those that were left alone; None for a process that took no turns."""
+        if self.turn is None:
+            return None
+        times, turn = (self.all_ns[self.kept], self.turn[self.kept]) if quiet else (self.all_ns, self.turn)
+        return {int(number): times[turn == number] for number in np.unique(turn)}
+
 
 def calls(records: Sequence[Record]) -> list[Calls]:
     """The calls of every process, in the same order.
@@ -69,7 +81,8 @@ def calls(records: Sequence[Record]) -> list[Calls]:
     for record, own in zip(records, shares, strict=True):
         wall_ns = _thinned(record.settled_ns)
         kept = np.ones(wall_ns.size, np.bool_) if own is None or least is None else own >= least
-        found.append(Calls(wall_ns, kept))
+        turn = turn_of_calls(record)
+        found.append(Calls(wall_ns, kept, None if turn is None else _thinned(turn)))
     return found
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from results.contended import calls
+from results.gate_figures import figures
 from results.gate_spec import OBJECTIVES, Gate
 from results.signed_rank import looks, shift, walsh
 from results.summary import standing
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    from results.contended import Calls
+    from results.gate_figures import Figures
     from results.gate_spec import Pair
     from results.record import Record
     from results.signed_rank import Look, Shift
@@ -227,19 +228,17 @@ class _Pairs:
         usable = sum(all(own.quiet_ns is not None for own in pair) for pair in self._calls)
         return 2 * usable >= len(self._calls) and any(own.share < 1.0 for pair in self._calls for own in pair)
 
-    def _figures(self, view: str) -> list[tuple[float, float]]:
+    def _figures(self, view: str) -> list[Figures]:
+        deadline_ms = self._gate.deadline_ms
         found = [
-            tuple(
-                _figure(self._objective, record, own, view, self._gate.deadline_ms)
-                for record, own in zip(pair, calls_of_pair, strict=True)
-            )
-            for pair, calls_of_pair in zip(self._both, self._calls, strict=True)
+            figures(self._objective, pair, own, deadline_ms, quiet=view == QUIET)
+            for pair, own in zip(self._both, self._calls, strict=True)
         ]
-        return [(a, b) for a, b in found if a is not None and b is not None]
+        return [one for one in found if one is not None]
 
     def _shift(self, view: str, error: float) -> Shift | None:
         values = self._figures(view)
-        return shift(self._differences(values), error) if values else None
+        return shift([one.difference for one in values], error) if values else None
 
     def _waits(self) -> bool:
         """Whether one side is left alone less often, and that is no chance: then it may well wait by itself."""
@@ -251,10 +250,13 @@ class _Pairs:
         values = self._figures(view)
         if not values:
             return None
-        found = shift(self._differences(values), error) if error is not None else None
-        estimate = found.estimate if found else float(np.median(walsh(self._differences(values))))
+        differences = [one.difference for one in values]
+        found = shift(differences, error) if error is not None else None
+        estimate = found.estimate if found else float(np.median(walsh(differences)))
         low, high = (self._change(found.low), self._change(found.high)) if found else (None, None)
-        typical = [statistics.median(side) for side in zip(*values, strict=True)]
+        typical = [
+            statistics.median(side) for side in zip(*((one.baseline, one.candidate) for one in values), strict=True)
+        ]
         return Compared(self._change(estimate), low, high, typical[0], typical[1], len(values))
 
     def verdict(self, pair: Pair, effect: float, look: Look) -> Verdict:
@@ -286,9 +288,6 @@ class _Pairs:
             len(self._both),
             bool(name),
         )
-
-    def _differences(self, values: Sequence[tuple[float, float]]) -> list[float]:
-        return [math.log(b / a) if self._ratio else b - a for a, b in values]
 
     def _change(self, difference: float) -> float:
         return math.expm1(difference) if self._ratio else difference
@@ -334,23 +333,6 @@ def _smallest(found: Shift, least: float) -> float:
     half = (found.high - found.low) / 2
     error = half / NormalDist().inv_cdf(1.0 - found.error)
     return max(half, least / 2) + NormalDist().inv_cdf(POWER) * error
-
-
-def _figure(objective: str, record: Record, own: Calls, view: str, deadline_ms: float | None) -> float | None:
-    """One figure of one process; None where it has none in this view."""
-    if objective == "cold":
-        phases = record.facts.get("phases_ns")
-        return float(sum(phases.values())) if phases else None
-    if objective == "memory":
-        peak = record.facts.get("rss_peak_bytes")
-        return float(peak) if peak else None
-    times = own.all_ns if view == ALL else own.quiet_ns
-    if times is None:
-        return None
-    if objective == "misses":
-        assert deadline_ms is not None, "a gate on misses has a deadline"
-        return float(np.mean(times > deadline_ms * 1e6))
-    return float(np.quantile(times, 0.5 if objective == "p50" else 0.9))
 
 
 def _fixed(

@@ -69,6 +69,7 @@ class Gate:
         deadline_ms: for ``misses``.
         roots: side → commit whose code measures it; empty for the code that runs the gate.
         warnings: what a user should know about the comparison.
+        apart: whether the processes of a pair are measured one after the other, rather than in turns.
         recorded: a baseline on record as JSON, see :mod:`results.baselines`, in the place of one that is measured now.
     """
 
@@ -80,6 +81,7 @@ class Gate:
     deadline_ms: float | None = None
     roots: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    apart: bool = False
     recorded: Mapping[str, Any] | None = None
 
     @staticmethod

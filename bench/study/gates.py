@@ -41,7 +41,7 @@ MODEL, FORM, RUNTIME, LAYOUT, THREADS = "rt8", "ln", "ort-cpu", "mono", 1
 PROFILE = "quick"
 NOISY_PROCESSES = 2
 # So many calls of a process are kept, evenly spread over it.
-CALLS_KEPT = 30
+CALLS_KEPT = 48
 LONG_S = 3600.0
 # Share of the arithmetic in convolutions that the wrong candidate leaves out, at least.
 LEFT_OUT = 0.5
@@ -238,6 +238,7 @@ def _thinned(record: Record, found: Verdict) -> dict[str, Any]:
     return {
         "side": BASELINE if record.cell == found.pair.baseline else CANDIDATE,
         "round": record.round,
+        "turns": [int(np.searchsorted(kept + record.warmup, begin)) for begin in record.facts.get("turns", ())],
         "wall_100ns": figures[0],
         "cpu_100ns": figures[1],
         "timed_s": round(float(record.wall_ns.sum()) * 1e-9, 3),
@@ -247,7 +248,8 @@ def _thinned(record: Record, found: Verdict) -> dict[str, Any]:
 
 def _record(found: dict[str, Any]) -> Record:
     wall, cpu = (np.array(found[key], np.int64) * 100 for key in ("wall_100ns", "cpu_100ns"))
-    return Record(found["side"], found["round"], "ok", "", "", {"took_s": found["took_s"]}, wall, cpu, 0)
+    facts = {"took_s": found["took_s"], "turns": found["turns"]}
+    return Record(found["side"], found["round"], "ok", "", "", facts, wall, cpu, 0)
 
 
 def shifted(record: Record, share: float) -> Record:

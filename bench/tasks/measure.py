@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import disturbance
+from bench.baton import Baton
 from bench.check import Checker
 from bench.layouts import Layout, Par, make_layout
 from bench.look import look
@@ -40,7 +41,7 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     The request has ``runtime``, ``layout``, ``threads``, ``threads_each``, ``sessions``,
     ``options``, ``cards`` (one channel, and as called), ``oracle``, ``engine_cache``,
     ``process_s``, ``samples_least``, ``samples_most`` and the two times ``spawned_ns`` and
-    ``born_ns``.
+    ``born_ns``; with ``turns``, another process computes in turns with this one.
     """
     clock = time.perf_counter_ns
     cards = (Card.from_json(request["cards"][0]), Card.from_json(request["cards"][1]))
@@ -100,20 +101,22 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
 def _timed(request: dict[str, Any], layout: Layout, checker: Checker, precision: str, facts: Facts) -> dict[str, Any]:
     """Time calls, and judge them and what the process did meanwhile."""
     layout.begin()
+    machine = disturbance.Watch()
+    baton = Baton.of_worker(request["reply"], machine) if request.get("turns") else None
     watch = gpu_watch() if facts.device.startswith("cuda") else None
     if watch is not None:
         watch.sample()
-    reading, threads = disturbance.read(), thread_cpu_ns()
+    threads = thread_cpu_ns()
     begin = time.perf_counter_ns()
-    samples, warmup, steady = _sample(request, layout)
-    window_ns = time.perf_counter_ns() - begin
+    samples, warmup, steady = _sample(request, layout, baton)
+    window_ns = time.perf_counter_ns() - begin - (baton.rested_ns if baton else 0)
     threads_after = thread_cpu_ns()
     if watch is not None:
         # At once, before the GPU rests.
         watch.sample()
         watch.close()
     reply: dict[str, Any] = {
-        "disturbance": disturbance.between(reading, disturbance.read()),
+        "disturbance": machine.facts(),
         "rss_peak_bytes": disturbance.peak_rss_bytes(),
         "wall_ns": _packed(samples.wall()),
         "cpu_ns": _packed(samples.cpu()),
@@ -123,6 +126,8 @@ def _timed(request: dict[str, Any], layout: Layout, checker: Checker, precision:
         "parallelism": parallelism(threads, threads_after, window_ns),
         "overlap": _overlap(layout),
     }
+    if baton is not None:
+        reply["turns"] = baton.turns
     if watch is not None and (seen := watch.facts()):
         reply["gpu"] = seen
     wrong = checker.after(list(samples.last), precision)
@@ -141,14 +146,14 @@ def _overlap(layout: Layout) -> float | None:
     return side.overlap_ns / side.shorter_ns if asked and isinstance(side, Par) else None
 
 
-def _sample(request: dict[str, Any], layout: Layout) -> tuple[Samples, int, bool]:
+def _sample(request: dict[str, Any], layout: Layout, baton: Baton | None) -> tuple[Samples, int, bool]:
     """Time calls; once more as long when warm-up was not over by half."""
     duration, least, most = request["process_s"], request["samples_least"], request["samples_most"]
-    samples = sample(layout, duration, least, most)
+    samples = sample(layout, duration, least, most, baton=baton)
     wall = samples.wall()
     warmup = warmup_samples(wall)
     if not is_steady(wall, warmup):
-        samples = sample(layout, duration, least, most, before=samples)
+        samples = sample(layout, duration, least, most, samples, baton)
         wall = samples.wall()
         warmup = warmup_samples(wall)
     return samples, warmup, is_steady(wall, warmup)
