@@ -45,7 +45,7 @@ class Baton:
         self._give, self._wait, self._watch, self._clock = give, wait, watch, clock
         self._until_ns = 0
         # The first turn has to be waited for.
-        self._calls = CALLS_LEAST
+        self._calls = CALLS_LEAST - 1
         # How many calls had been kept when each turn began.
         self.turns: list[int] = []
         # Without settling in, which is work of this process.
@@ -72,7 +72,7 @@ class Baton:
     def over(self, now_ns: int) -> bool:
         """Whether the turn ends here; asked once before each call."""
         self._calls += 1
-        return now_ns >= self._until_ns and self._calls > CALLS_LEAST
+        return now_ns >= self._until_ns and self._calls >= CALLS_LEAST
 
     def rest(self, call: Callable[[], object], kept: int) -> int:
         """Let the other one compute, and settle in again.

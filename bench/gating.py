@@ -6,7 +6,7 @@ import random
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from bench.turns import Turn
+from bench.rounds import Round
 from results.gate import verdicts
 
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from bench.plan import Cell
     from bench.profile import Profile
-    from bench.turns import History
+    from bench.rounds import History
     from results.gate_spec import Gate
     from results.record import Record
 
 
 class Gating:
-    """Implements :class:`bench.turns.Policy`.
+    """Implements :class:`bench.rounds.Policy`.
 
     Args:
         profile: how long a process is.
@@ -37,7 +37,7 @@ class Gating:
         """Keep it: verdicts rest on samples."""
         self._records.append(record)
 
-    def turn(self, number: int, cells: Sequence[Cell], history: History) -> Turn | None:
+    def next_round(self, number: int, cells: Sequence[Cell], history: History) -> Round | None:
         """Every pair that has no verdict yet and of which both sides can be measured."""
         if number >= self._gate.pairs_most:
             return None
@@ -50,7 +50,7 @@ class Gating:
         if not going:
             return None
         pairs = tuple(going)
-        return Turn(frozenset(chain(*pairs)), self._process_s, pairs=pairs, together=not self._gate.apart)
+        return Round(frozenset(chain(*pairs)), self._process_s, pairs=pairs, together=not self._gate.apart)
 
     def ahead(self, number: int, going: int) -> int:
         """All of them to the last round."""

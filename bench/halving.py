@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bench.turns import Shuffled, Turn
+from bench.rounds import Round, Shuffled
 from results.likely import beside, probability_within
 from results.tuned import typical_ns
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bench.plan import Cell
     from bench.profile import Profile
-    from bench.turns import History
+    from bench.rounds import History
     from results.goal import Goal, Seen
 
 # So many are left for the last stage.
@@ -43,7 +43,7 @@ LONGER = {"p50": 1.0, "p90": 2.0, "p99": 4.0}
 
 
 class Halving(Shuffled):
-    """A search; implements :class:`bench.turns.Policy`.
+    """A search; implements :class:`bench.rounds.Policy`.
 
     Args:
         profile: how long a full process is.
@@ -55,7 +55,7 @@ class Halving(Shuffled):
         self._process_s = profile.process_s * LONGER[tail]
         self._goal = goal
 
-    def turn(self, number: int, cells: Sequence[Cell], history: History) -> Turn | None:
+    def next_round(self, number: int, cells: Sequence[Cell], history: History) -> Round | None:
         """The next round; None when the best is known well enough."""
         # Whoever has broken a condition in any round makes room, as a wrong one does.
         names = [cell.id for cell in cells if not self._refused(history.get(cell.id, {}))]
@@ -75,7 +75,7 @@ class Halving(Shuffled):
         last = len(names) <= FINALISTS
         share = SHORT[number] if number < len(SHORT) and not last else 1.0
         # Judging takes as long as measuring: only for those that may win.
-        return Turn(frozenset(names), self._process_s * share, judge=last)
+        return Round(frozenset(names), self._process_s * share, judge=last)
 
     def ahead(self, number: int, going: int) -> int:
         """Halves, then the last stage."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from bench.gating import Gating
 from bench.halving import Halving
+from bench.rounds import Policy, Round, Shuffled
 from bench.stopping import live
-from bench.turns import Policy, Shuffled, Turn
 from results.gate_spec import Gate
 from results.goal import Goal
 from results.intervals import log_ratio_interval
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bench.plan import Cell, Plan
     from bench.profile import Profile
-    from bench.turns import History
+    from bench.rounds import History
     from results.sweep import Sweep
 
 # A value of a sweep that is slower than this beyond doubt needs no finer figure.
@@ -32,12 +32,12 @@ class Everyone(Shuffled):
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
 
-    def turn(self, number: int, cells: Sequence[Cell], history: History) -> Turn | None:
+    def next_round(self, number: int, cells: Sequence[Cell], history: History) -> Round | None:
         """All that are going, until the last round."""
         if number >= self._profile.rounds_most:
             return None
         going = self._going(number, cells, _medians(history))
-        return Turn(frozenset(going), self._profile.process_s) if going else None
+        return Round(frozenset(going), self._profile.process_s) if going else None
 
     def ahead(self, number: int, going: int) -> int:
         """All of them to the last round."""

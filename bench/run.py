@@ -16,7 +16,7 @@ import numpy as np
 from bench.duet import Task, knows_turns
 from bench.pairs import same_processors, together
 from bench.policy import policy_of
-from bench.turns import Turn
+from bench.rounds import Round
 from results.goal import Goal, seen_in
 from results.record import Record
 from results.tuned import pick, spent_s
@@ -135,25 +135,27 @@ class Runner:
         # A search that goes on decides about its last round again, and leaves those before it as they are.
         last = max((number for _, number in self._done), default=0) if self._plan.goal is not None else 0
         for number in itertools.count(last):
-            turn = self._policy.turn(number, [cell for cell in cells if cell.id not in self._ended], self._history)
-            if turn is None:
+            coming = self._policy.next_round(
+                number, [cell for cell in cells if cell.id not in self._ended], self._history
+            )
+            if coming is None:
                 break
-            for group in together(self._policy.order(cells, number, self._seed), turn.pairs):
-                due = [cell for cell in group if self._due(cell, number, turn)]
+            for group in together(self._policy.order(cells, number, self._seed), coming.pairs):
+                due = [cell for cell in group if self._due(cell, number, coming)]
                 if not due:
                     continue
                 elapsed = self._spent_s + self._clock() - begin
                 if number > 0 and elapsed >= self._profile.budget_s:
                     return "time"
-                for cell, record in self._group(due, number, preparer, ready, turn, elapsed):
+                for cell, record in self._group(due, number, preparer, ready, coming, elapsed):
                     self._run.add(record)
                     self._count(record)
                     elapsed = self._spent_s + self._clock() - begin
-                    self._watcher.after(cell, record, elapsed, self._left(cells, turn.going, number))
+                    self._watcher.after(cell, record, elapsed, self._left(cells, coming.going, number))
         return "settled"
 
-    def _due(self, cell: Cell, number: int, turn: Turn) -> bool:
-        return cell.id in turn.going and cell.id not in self._ended and (cell.id, number) not in self._done
+    def _due(self, cell: Cell, number: int, coming: Round) -> bool:
+        return cell.id in coming.going and cell.id not in self._ended and (cell.id, number) not in self._done
 
     def _group(
         self,
@@ -161,22 +163,22 @@ class Runner:
         number: int,
         preparer: Preparer,
         ready: Mapping[str, Ready],
-        turn: Turn,
+        coming: Round,
         elapsed_s: float,
     ) -> Iterator[tuple[Cell, Record]]:
         """A process each: of two that belong together in turns, if they can; else one after the other."""
-        if turn.pairs:
+        if coming.pairs:
             seed = f"{self._seed}/{number}/{group[0].model}/{group[0].id}"
             ready = same_processors(group, ready, self._limits.cpus, seed)
-        if len(group) == 2 and turn.together and self._duet is not None:
-            asked = [self._request(cell, preparer, ready[cell.id], turn) for cell in group]
+        if len(group) == 2 and coming.together and self._duet is not None:
+            asked = [self._request(cell, preparer, ready[cell.id], coming) for cell in group]
             if not any(self._to_look_at(cell) for cell in group) and all(map(knows_turns, asked)):
                 self._watcher.before(group[0], number, elapsed_s)
                 yield from zip(group, self._in_turns(group, number, preparer, ready, asked), strict=True)
                 return
         for cell in group:
             self._watcher.before(cell, number, elapsed_s)
-            yield cell, self._one(cell, number, preparer, ready[cell.id], turn)
+            yield cell, self._one(cell, number, preparer, ready[cell.id], coming)
 
     def _vouch(self, cells: list[Cell], goal: Goal, preparer: Preparer, ready: Mapping[str, Ready]) -> None:
         """Have the quality of a search's pick judged, wherever its time ended, until one stands."""
@@ -191,8 +193,8 @@ class Runner:
             best = pick(goal, allowed)
             if best is None or best in self._judged:
                 return
-            turn = Turn(frozenset({best}), self._profile.process_s)
-            record = self._one(by_name[best], number, preparer, ready[best], turn)
+            coming = Round(frozenset({best}), self._profile.process_s)
+            record = self._one(by_name[best], number, preparer, ready[best], coming)
             self._run.add(record)
             self._count(record)
             # A process without an answer to judge, such as one that was stopped, settles its cell as well.
@@ -206,17 +208,17 @@ class Runner:
         rest = sum(1 for cell in alive if (cell.id, number) not in self._done)
         return rest + self._policy.ahead(number, len(alive))
 
-    def _one(self, cell: Cell, number: int, preparer: Preparer, ready: Ready, turn: Turn) -> Record:
+    def _one(self, cell: Cell, number: int, preparer: Preparer, ready: Ready, coming: Round) -> Record:
         """One process of one cell, not yet written down."""
-        if not turn.judge:
+        if not coming.judge:
             ready = replace(ready, parent="")
-        request = self._request(cell, preparer, ready, turn)
+        request = self._request(cell, preparer, ready, coming)
         if self._to_look_at(cell):
             return self._looking(cell, number, preparer, ready, request)
         return self._measured(cell, number, preparer, ready, request)
 
-    def _request(self, cell: Cell, preparer: Preparer, ready: Ready, turn: Turn) -> dict[str, Any]:
-        request = measure_request(preparer.request(cell), ready, turn.process_s) | self._bounds()
+    def _request(self, cell: Cell, preparer: Preparer, ready: Ready, coming: Round) -> dict[str, Any]:
+        request = measure_request(preparer.request(cell), ready, coming.process_s) | self._bounds()
         if ready.cpus:
             request["affinity"] = list(ready.cpus)
         return request

@@ -49,12 +49,13 @@ def ratio(turns: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> float
     Args:
         turns: from :func:`common`, one at least.
     """
-    ratios = [np.subtract.outer(np.log(_some(b)), np.log(_some(a))).ravel() for a, b in turns]
+    ratios = [np.subtract.outer(_logs(b), _logs(a)).ravel() for a, b in turns]
     return float(np.median(np.concatenate(ratios)))
 
 
-def _some(calls: NDArray[np.int64]) -> NDArray[np.int64]:
-    if len(calls) <= CALLS_MOST:
-        return calls
-    places: NDArray[np.int64] = np.linspace(0, len(calls) - 1, CALLS_MOST).round().astype(np.int64)
-    return calls[places]
+def _logs(calls: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Of some calls, evenly spread over the turn."""
+    places = np.unique(np.linspace(0, len(calls) - 1, CALLS_MOST).round().astype(np.int64))
+    # A coarse clock may see no time pass.
+    found: NDArray[np.float64] = np.log(np.maximum(calls[places], 1))
+    return found

@@ -101,6 +101,13 @@ def _process_facts(text: Any, where: str) -> dict[str, Any]:
     for key in ("error", "phases_ns", "disturbance", "quality", "look", "gpu", "engine_facts"):
         if facts.get(key):
             _table(facts[key], f"{key!r} in {where}")
+    begins = facts.get("turns")
+    if begins is not None and not (
+        isinstance(begins, list)
+        and all(isinstance(one, int) and one >= 0 for one in begins)
+        and begins == sorted(begins)
+    ):
+        raise ValueError(f"{where} {_lacks(facts, 'turns', 'counts of calls, in order')}")
     # An engine may well answer with infinities; how wrong it is must only be a number.
     if facts.get("error"):
         for key in ("max_abs", "snr_db", "cosine"):

@@ -13,6 +13,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from bench.plan import Cell, ModelSpec, Plan
+from bench.prepare import Preparer
+from bench.spawn import spawn
+from runtimes.options import resolve
+from runtimes.registry import get
+
+MEMORY = 600 << 20
 ROOT = Path(__file__).resolve().parent.parent
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -40,6 +47,29 @@ def tiny_model(path: Path, *, batch: int | str = 1) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.save(model, str(path))
     return path
+
+
+def fake_request(
+    *, threads: int = 1, layout: str = "mono", process_s: float = 0.05, **options: Any
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a worker is asked in order to measure the null model on the fake engine, and its environment."""
+    values = resolve("fake", get("fake").options, {"seed": 1, **options})
+    cell = Cell("null", "raw", "fake", layout, threads, values)
+    preparer = Preparer(Plan("", "", "smoke", {"null": ModelSpec("null")}, (cell,)), spawn, lambda _: None)
+    ready = preparer.ready(cell)
+    assert not ready.status, ready.reason
+    request = {
+        "task": "measure",
+        **preparer.request(cell),
+        "cards": list(ready.cards),
+        "oracle": ready.oracle,
+        "oracle_origin": ready.oracle_origin,
+        "process_s": process_s,
+        "samples_least": 60,
+        "samples_most": 200,
+        "memory_limit_bytes": MEMORY,
+    }
+    return request, dict(ready.environment)
 
 
 def git(folder: Path, *words: str) -> None:

@@ -80,6 +80,14 @@ def test_what_does_not_differ_passes(cli: Cli) -> None:
     assert gated(result)["verdict"] == "pass"
 
 
+def test_both_sides_take_turns_unless_they_are_kept_apart(cli: Cli) -> None:
+    for flags, turns in (((), True), (("--apart",), False)):
+        result = cli("gate", *FAKE, *CALM, "--candidate", "same", *flags, "--json")
+        assert gated(result)["verdict"] == "pass", result.stderr
+        with RunFile.read(Path(json.loads(result.stdout)["run"])) as run:
+            assert {"turns" in record.facts for record in run.records()} == {turns}
+
+
 def test_a_restless_machine_is_inconclusive_with_status_3(cli: Cli) -> None:
     noisy = ("--option", "latency_us=500", "--option", "between=0.6", "--pairs", "9")
     result = cli("gate", *FAKE, *noisy, "--candidate", "same", "--junit", "gate.xml", "--json")

@@ -62,6 +62,7 @@ Exit codes: 0 pass or improved; 1 regressed or wrong; 2 bad input; 3 inconclusiv
     help="That a gate over things that do not differ raises no alarm.",
 )
 @click.option("--pairs", type=click.IntRange(min=1), default=None, help="Most pairs of processes.  [quick: 120]")
+@click.option("--apart", is_flag=True, help="One process after the other, rather than both in turns of 30 ms.")
 @click.option("--retrained", is_flag=True, help="The candidate's model may answer other than the baseline's.")
 @click.option("--time", "budget_s", type=click.FloatRange(min=0), default=None, help="Most seconds.  [default: 3600]")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=None, help="Most seconds for one process.")
@@ -106,6 +107,7 @@ def gate(
     deadline: float | None,
     confidence: float,
     pairs: int | None,
+    apart: bool,
     retrained: bool,
     budget_s: float | None,
     timeout: float | None,
@@ -151,7 +153,7 @@ def gate(
         outcome = _recorded(recorded, baselines, spec, given, said=said)
     else:
         chosen = PlanFlags(**flags)
-        spec = _spec(objectives, min_effect, deadline, confidence)
+        spec = replace(_spec(objectives, min_effect, deadline, confidence), apart=apart)
         plan = _plan(chosen, baseline, candidate, against, spec, pairs, same_answers=not retrained)
         outcome = campaign.start(plan, chosen.profile, chosen.cpu_list(), given)
     present(outcome.path, as_json=as_json)

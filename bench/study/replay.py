@@ -63,11 +63,11 @@ def ours(cells: Sequence[Cell], pool: Pool, process_s: float, seed: int) -> tupl
     racers = [cell for cell in cells if cell.id in pool]
     history: dict[str, dict[int, Seen]] = defaultdict(dict)
     spent_s, number = 0.0, 0
-    while (turn := policy.turn(number, racers, history)) is not None:
-        for cell in sorted(turn.going):
+    while (coming := policy.next_round(number, racers, history)) is not None:
+        for cell in sorted(coming.going):
             drawn = pool[cell]
             record = drawn[rounds[number % len(rounds)] % len(drawn)]
-            seen = seen_in(shortened(record, turn.process_s / process_s))
+            seen = seen_in(shortened(record, coming.process_s / process_s))
             assert seen is not None, "a pool has right processes"
             spent_s += seen.took_s
             history[cell][number] = seen

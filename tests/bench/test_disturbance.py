@@ -116,3 +116,21 @@ def test_peak_memory_holds_what_was_held() -> None:
     assert after >= before
     assert after >= len(block)
     assert disturbance.read().minor_faults > 0
+
+
+def test_what_happens_in_a_pause_is_nothing_to_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    # While the other one computes: its processor time would pass for a stranger's.
+    moments = [
+        START,
+        later(own_s=50 / TICK, user=50, idle=50),
+        later(own_s=51 / TICK, user=851, idle=150, steal=99),
+        later(own_s=100 / TICK, user=900, idle=201, steal=99),
+    ]
+    monkeypatch.setattr(disturbance, "read", lambda: moments.pop(0))
+    watch = disturbance.Watch()
+    watch.pause()
+    watch.go_on()
+    facts = watch.facts()
+    assert facts["steal"] == 0.0
+    assert facts["foreign"] == pytest.approx(0.0, abs=0.01)
+    assert facts["minor_faults"] == 0

@@ -34,12 +34,12 @@ def play(policy: Gating, every: list[Cell], changes: dict[str, float], most: int
     generator = np.random.default_rng(0)
     rounds = []
     for number in range(most):
-        turn = policy.turn(number, every, {})
-        if turn is None:
+        coming = policy.next_round(number, every, {})
+        if coming is None:
             break
-        rounds.append(turn.going)
+        rounds.append(coming.going)
         for cell in policy.order(every, number, 7):
-            if cell.id in turn.going:
+            if cell.id in coming.going:
                 factor = 1.0 + (changes.get(cell.model, 0.0) if cell.side == "candidate" else 0.0)
                 middle = 1e7 * factor * np.exp(0.004 * generator.standard_normal())
                 policy.note(record(cell.id, number, [int(middle)] * 40))
@@ -79,16 +79,16 @@ def test_it_is_bounded() -> None:
     policy, _ = gating(every, most=12)
     generator = np.random.default_rng(1)
     for number in range(12):
-        assert policy.turn(number, every, {}) is not None
+        assert policy.next_round(number, every, {}) is not None
         for cell in every:
             policy.note(record(cell.id, number, [int(1e7 * np.exp(generator.standard_normal()))] * 40))
-    assert policy.turn(12, every, {}) is None
+    assert policy.next_round(12, every, {}) is None
 
 
 def test_a_side_that_gave_no_right_answer_ends_its_pair() -> None:
     every = cells(2)
     policy, _ = gating(every)
     policy.note(dead(every[1].id, 0, "wrong", "off by 1"))
-    turn = policy.turn(1, [cell for cell in every if cell is not every[1]], {})
-    assert turn is not None
-    assert turn.going == {every[2].id, every[3].id}
+    coming = policy.next_round(1, [cell for cell in every if cell is not every[1]], {})
+    assert coming is not None
+    assert coming.going == {every[2].id, every[3].id}

@@ -17,7 +17,7 @@ from results.goal import Goal, Seen
 from results.tuned import pick
 
 if TYPE_CHECKING:
-    from bench.turns import History, Turn
+    from bench.rounds import History, Round
 
 QUICK = profiles()["quick"]
 LEVELS_MS = tuple(10 * 1.02**place for place in range(48))
@@ -41,22 +41,22 @@ class Search:
         self.levels = {cell.id: level for cell, level in zip(self.cells, levels_ms, strict=True)}
         self.random, self.noise = random.Random(seed), noise
         self.history: dict[str, dict[int, Seen]] = defaultdict(dict)
-        self.turns: list[Turn] = []
+        self.rounds: list[Round] = []
 
     def process(self, cell: str, number: int) -> Seen:
         return seen(self.levels[cell] * math.exp(self.random.gauss(0, self.noise)))
 
     def go(self) -> str | None:
         policy = Halving(QUICK, self.goal)
-        while (turn := policy.turn(len(self.turns), self.cells, self.history)) is not None:
-            for cell in sorted(turn.going):
-                self.history[cell][len(self.turns)] = self.process(cell, len(self.turns))
-            self.turns.append(turn)
+        while (coming := policy.next_round(len(self.rounds), self.cells, self.history)) is not None:
+            for cell in sorted(coming.going):
+                self.history[cell][len(self.rounds)] = self.process(cell, len(self.rounds))
+            self.rounds.append(coming)
         return pick(self.goal, {cell: rounds for cell, rounds in self.history.items() if rounds})
 
     @property
     def sizes(self) -> list[int]:
-        return [len(turn.going) for turn in self.turns]
+        return [len(coming.going) for coming in self.rounds]
 
 
 def test_every_cell_gets_a_short_process_and_then_the_better_half_goes_on() -> None:
@@ -68,8 +68,8 @@ def test_every_cell_gets_a_short_process_and_then_the_better_half_goes_on() -> N
     assert sizes[0] / 2 < sizes[1] < sizes[0]
     assert sizes[2] <= sizes[1] / 2 + 1
     assert sizes == sorted(sizes, reverse=True)
-    assert search.turns[0].process_s == pytest.approx(SHORT[0] * QUICK.process_s)
-    assert search.turns[-1].process_s == QUICK.process_s
+    assert search.rounds[0].process_s == pytest.approx(SHORT[0] * QUICK.process_s)
+    assert search.rounds[-1].process_s == QUICK.process_s
 
 
 def test_it_costs_a_fraction_and_finds_a_cell_within_the_margin() -> None:
@@ -79,7 +79,7 @@ def test_it_costs_a_fraction_and_finds_a_cell_within_the_margin() -> None:
     for search in found:
         # Of ten rounds of everything; short rounds count as whole ones here.
         assert sum(search.sizes) <= 0.35 * 10 * len(LEVELS_MS)
-        assert len(search.turns) <= 6 + FINAL_MOST
+        assert len(search.rounds) <= 6 + FINAL_MOST
 
 
 def test_cells_that_are_alike_are_measured_to_the_end_and_one_is_picked() -> None:
@@ -126,8 +126,8 @@ def test_cells_past_a_condition_leave_and_do_not_take_a_place() -> None:
 
     search = Heavy(Goal(memory_bytes=10**9))
     search.go()
-    assert not search.turns[1].going & {cell.id for cell in search.cells[:30]}
-    assert search.cells[30].id in search.turns[-1].going
+    assert not search.rounds[1].going & {cell.id for cell in search.cells[:30]}
+    assert search.cells[30].id in search.rounds[-1].going
 
 
 def test_a_finalist_that_breaks_a_condition_makes_room_for_one_that_does_not() -> None:
@@ -141,8 +141,8 @@ def test_a_finalist_that_breaks_a_condition_makes_room_for_one_that_does_not() -
 
     search = Rough(Goal(snr_db=60))
     search.go()
-    assert not search.turns[-1].going & {cell.id for cell in search.cells[:12]}
-    assert search.turns[-1].going
+    assert not search.rounds[-1].going & {cell.id for cell in search.cells[:12]}
+    assert search.rounds[-1].going
 
 
 def test_a_machine_that_is_never_quiet_is_searched_all_the_same() -> None:
@@ -153,7 +153,7 @@ def test_a_machine_that_is_never_quiet_is_searched_all_the_same() -> None:
     search = Noisy(Goal(), tuple(10 * 1.01**place for place in range(30)))
     assert search.go() is not None
     assert search.sizes[-1] <= FINALISTS
-    assert search.turns[-1].judge
+    assert search.rounds[-1].judge
 
 
 def test_a_deadline_is_looked_for_from_the_beginning() -> None:
@@ -166,8 +166,8 @@ def test_a_deadline_is_looked_for_from_the_beginning() -> None:
 
     search = Tailed(Goal(within_ms=25))
     search.go()
-    assert search.cells[20].id in search.turns[-1].going
-    assert not search.turns[-1].going & {cell.id for cell in search.cells[:20]}
+    assert search.cells[20].id in search.rounds[-1].going
+    assert not search.rounds[-1].going & {cell.id for cell in search.cells[:20]}
 
 
 def test_one_late_process_does_not_refuse_a_cell() -> None:
@@ -183,47 +183,47 @@ def test_one_late_process_does_not_refuse_a_cell() -> None:
 def test_nothing_within_the_conditions_ends_the_search_at_once() -> None:
     search = Search(Goal(memory_bytes=1))
     search.go()
-    assert len(search.turns) == 1
+    assert len(search.rounds) == 1
 
 
 def test_a_cell_that_turns_out_wrong_at_last_makes_room_for_the_next() -> None:
     # Wrong answers of a form may show in the last stage only: the search must not end with nothing.
     search = Search(Goal(), noise=0.0)
     policy, finalists = Halving(QUICK, Goal()), 0
-    while (turn := policy.turn(len(search.turns), search.cells, search.history)) is not None:
-        if len(turn.going) <= FINALISTS and not finalists:
-            finalists = len(search.turns)
-            wrong = set(turn.going)
+    while (coming := policy.next_round(len(search.rounds), search.cells, search.history)) is not None:
+        if len(coming.going) <= FINALISTS and not finalists:
+            finalists = len(search.rounds)
+            wrong = set(coming.going)
             search.cells = [cell for cell in search.cells if cell.id not in wrong]
             continue
-        for cell in sorted(turn.going):
-            search.history[cell][len(search.turns)] = search.process(cell, len(search.turns))
-        search.turns.append(turn)
-    assert search.turns[-1].going
-    assert not search.turns[-1].going & wrong
+        for cell in sorted(coming.going):
+            search.history[cell][len(search.rounds)] = search.process(cell, len(search.rounds))
+        search.rounds.append(coming)
+    assert search.rounds[-1].going
+    assert not search.rounds[-1].going & wrong
 
 
 def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been() -> None:
     whole = Search(Goal())
     whole.go()
     policy = Halving(QUICK, Goal())
-    for number, turn in enumerate(whole.turns):
+    for number, coming in enumerate(whole.rounds):
         # What is known after a kill in the middle of the next round.
         known: History = {
             cell: {at: one for at, one in rounds.items() if at < number or (at == number and cell < "m10")}
             for cell, rounds in whole.history.items()
         }
-        assert policy.turn(number, whole.cells, known) == turn
+        assert policy.next_round(number, whole.cells, known) == coming
 
 
 def test_a_tail_gets_longer_processes() -> None:
     search = Search(Goal(objective="p99"))
     search.go()
-    assert search.turns[-1].process_s == pytest.approx(4 * QUICK.process_s)
+    assert search.rounds[-1].process_s == pytest.approx(4 * QUICK.process_s)
 
 
 def test_quality_is_judged_where_it_matters_and_not_for_cells_that_leave() -> None:
     search = Search(Goal())
     search.go()
-    assert not search.turns[0].judge
-    assert search.turns[-1].judge
+    assert not search.rounds[0].judge
+    assert search.rounds[-1].judge

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.placement import place
+from bench.placement import any_cores, place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,3 +50,18 @@ def test_a_placement_that_cannot_be_had_says_why(
     found = place(placement, threads, cpus, smt)
     assert isinstance(found, str)
     assert words in found
+
+
+def test_any_cores_are_cores_of_their_own_that_lie_beside_each_other(smt: Path) -> None:
+    drawn = {any_cores(2, range(8), random.Random(seed), smt) for seed in range(60)}
+    assert drawn == {(0, 1), (1, 2), (2, 3), (3, 0)}
+    assert {any_cores(1, (1, 5, 2), random.Random(seed), smt) for seed in range(60)} == {(1,), (2,)}
+
+
+def test_more_threads_than_cores_take_second_threads_and_no_more_than_there_are(smt: Path) -> None:
+    assert any_cores(8, range(8), random.Random(1), smt) == tuple(range(8))
+    assert any_cores(9, range(4), random.Random(1), smt) == (0, 1, 2, 3)
+    for seed in range(20):
+        drawn = any_cores(3, (0, 4, 1, 5), random.Random(seed), smt)
+        assert len(set(drawn)) == 3
+        assert set(drawn) <= {0, 4, 1, 5}

@@ -52,21 +52,21 @@ def seen(rounds: int) -> dict[str, dict[int, Seen]]:
 def test_a_sweep_measures_everything_in_every_round_whatever_it_sees() -> None:
     # Intervals that decide when to stop are narrower than they should be.
     policy = Sweeping(QUICK, (SWEEP,))
-    assert policy.turn(1, CELLS, seen(1)).going == set(IDS.values())  # type: ignore[union-attr]
+    assert policy.next_round(1, CELLS, seen(1)).going == set(IDS.values())  # type: ignore[union-attr]
 
 
 def test_what_is_slower_beyond_doubt_stops_unless_others_are_compared_with_it() -> None:
     policy = Sweeping(QUICK, (SWEEP,))
-    turn = policy.turn(QUICK.rounds_least, CELLS, seen(QUICK.rounds_least))
-    assert turn is not None
+    coming = policy.next_round(QUICK.rounds_least, CELLS, seen(QUICK.rounds_least))
+    assert coming is not None
     # ON_BASE is as slow as what it is compared with; only it may stop with SLOW.
-    assert IDS[SLOW] not in turn.going
-    assert {IDS[DEFAULT], IDS[FAST], IDS[BASE]} <= turn.going
+    assert IDS[SLOW] not in coming.going
+    assert {IDS[DEFAULT], IDS[FAST], IDS[BASE]} <= coming.going
 
 
 def test_a_sweep_ends_with_its_last_round() -> None:
-    assert Sweeping(QUICK, (SWEEP,)).turn(QUICK.rounds_most, CELLS, seen(QUICK.rounds_most)) is None
-    assert Everyone(QUICK).turn(QUICK.rounds_most, CELLS, {}) is None
+    assert Sweeping(QUICK, (SWEEP,)).next_round(QUICK.rounds_most, CELLS, seen(QUICK.rounds_most)) is None
+    assert Everyone(QUICK).next_round(QUICK.rounds_most, CELLS, {}) is None
 
 
 def test_a_plan_gets_the_policy_that_it_asks_for() -> None:

@@ -9,35 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import fake_request
 
-from bench.plan import Cell, ModelSpec, Plan
-from bench.prepare import Preparer
 from bench.spawn import Outcome, spawn
-from runtimes.options import resolve
-from runtimes.registry import get
-
-MEMORY = 600 << 20
 
 
 def measure(*, threads: int = 1, layout: str = "mono", timeout_s: float = 60.0, **options: Any) -> Outcome:
     """Measure the null model on the fake engine in a real worker."""
-    values = resolve("fake", get("fake").options, {"seed": 1, **options})
-    cell = Cell("null", "raw", "fake", layout, threads, values)
-    preparer = Preparer(Plan("", "", "smoke", {"null": ModelSpec("null")}, (cell,)), spawn, lambda _: None)
-    ready = preparer.ready(cell)
-    assert not ready.status, ready.reason
-    request = {
-        "task": "measure",
-        **preparer.request(cell),
-        "cards": list(ready.cards),
-        "oracle": ready.oracle,
-        "oracle_origin": ready.oracle_origin,
-        "process_s": 0.05,
-        "samples_least": 60,
-        "samples_most": 200,
-        "memory_limit_bytes": MEMORY,
-    }
-    return spawn(request, ready.environment, timeout_s)
+    request, environment = fake_request(threads=threads, layout=layout, **options)
+    return spawn(request, environment, timeout_s)
 
 
 def test_a_right_answer_brings_samples_phases_and_facts() -> None:

@@ -18,7 +18,7 @@ History = Mapping[str, Mapping[int, Seen]]
 
 
 @dataclass(frozen=True)
-class Turn:
+class Round:
     """One round.
 
     Attributes:
@@ -39,7 +39,7 @@ class Turn:
 class Policy(Protocol):
     """Decides before each round."""
 
-    def turn(self, number: int, cells: Sequence[Cell], history: History) -> Turn | None:
+    def next_round(self, number: int, cells: Sequence[Cell], history: History) -> Round | None:
         """The next round; None when there is nothing left to find out.
 
         Args:
