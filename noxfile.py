@@ -16,6 +16,10 @@ PACKAGES = ["bench", "runtimes", "models", "results", "reports"]
 TENSORRT = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["tensorrt"]
 
 
+# Tests start hundreds of processes; without bytecode each of them compiles NumPy and more of it anew.
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+
+
 @nox.session(name="bench-cpu")
 def bench_cpu(session: nox.Session) -> None:
     """Measure every CPU runtime here, and report; flags after -- go to 'rtfloor run', such as --profile smoke."""
@@ -51,7 +55,7 @@ def tests(session: nox.Session) -> None:
     """The test suite, over every CPU runtime."""
     session.install("-e", ".[cpu,tvm-tune,dev]")
     # Whole modules to each process: what a module has made, such as a tuned library, is made once.
-    session.run("pytest", "-n", "2", "--dist", "loadscope", *session.posargs)
+    session.run("pytest", "-n", "2", "--dist", "loadscope", *session.posargs, env=COMPILED)
 
 
 @nox.session(name="tests-torch", venv_backend="virtualenv")
@@ -59,7 +63,9 @@ def tests_torch(session: nox.Session) -> None:
     """The torch adapter's tests; apart, because torch can be gigabytes."""
     # pip and not uv: pip also looks where a machine keeps wheels of its own.
     session.install("-e", ".[torch,dev]")
-    session.run("pytest", "-n", "2", "--dist", "loadscope", "tests/contract", "tests/runtimes", *session.posargs)
+    # What is not about torch was tested without it.
+    chosen = ("tests/contract", "tests/runtimes", "-k", "torch")
+    session.run("pytest", "-n", "2", "--dist", "loadscope", *chosen, *session.posargs, env=COMPILED)
 
 
 @nox.session

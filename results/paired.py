@@ -55,7 +55,8 @@ def ratio(turns: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> float
 
 def _logs(calls: NDArray[np.int64]) -> NDArray[np.float64]:
     """Of some calls, evenly spread over the turn."""
-    places = np.unique(np.linspace(0, len(calls) - 1, CALLS_MOST).round().astype(np.int64))
+    if len(calls) > CALLS_MOST:
+        calls = calls[np.linspace(0, len(calls) - 1, CALLS_MOST).round().astype(np.int64)]
     # A coarse clock may see no time pass.
-    found: NDArray[np.float64] = np.log(np.maximum(calls[places], 1))
+    found: NDArray[np.float64] = np.log(np.maximum(calls, 1))
     return found

@@ -18,6 +18,8 @@ import pytest
 from onnx import numpy_helper
 from support import ROOT, Cli, git, tiny_model
 
+from results.runfile import RunFile
+
 FAKE = ("--model", "null", "--runtime", "fake", "--layout", "mono", "--threads", "1", "--profile", "smoke")
 CALM = ("--option", "latency_us=2000", "--option", "between=0.002", "--option", "spread=0.002")
 ORT = ("--runtime", "ort-cpu", "--threads", "1", "--profile", "smoke")
@@ -80,11 +82,12 @@ def test_what_does_not_differ_passes(cli: Cli) -> None:
     assert gated(result)["verdict"] == "pass"
 
 
-def test_both_sides_take_turns_unless_they_are_kept_apart(cli: Cli) -> None:
+def test_both_sides_take_turns_unless_they_are_kept_apart(cli: Cli, tmp_path: Path) -> None:
     for flags, turns in (((), True), (("--apart",), False)):
-        result = cli("gate", *FAKE, *CALM, "--candidate", "same", *flags, "--json")
-        assert gated(result)["verdict"] == "pass", result.stderr
-        with RunFile.read(Path(json.loads(result.stdout)["run"])) as run:
+        few = ("--pairs", "4", "--confidence", "0.6")
+        result = cli("gate", *FAKE, *CALM, "--candidate", "same", *few, *flags, "--json")
+        assert gated(result)["checks"][0]["pairs"] >= 3, result.stderr
+        with RunFile.read(tmp_path / json.loads(result.stdout)["run"]) as run:
             assert {"turns" in record.facts for record in run.records()} == {turns}
 
 

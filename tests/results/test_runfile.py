@@ -239,7 +239,7 @@ def test_a_damaged_file_is_an_error_and_not_an_empty_run(path: Path) -> None:
         ("facts = '[]'", "should be a table"),
         ("facts = '{\"threads_used\": NaN}'", "'threads_used'"),
         ("facts = '{\"turns\": [9, 3]}'", "counts of calls, in order"),
-        ("facts = '{\"turns\": \"x\"}'", "counts of calls, in order"),
+        ('facts = \'{"turns": "x"}\'', "counts of calls, in order"),
         ('facts = \'{"error": {"snr_db": 1}}\'', "has no 'max_abs'"),
         ('facts = \'{"phases_ns": {"start": 1}}\'', "has no 'import'"),
         ("wall_ns = x'010203'", "no 64-bit numbers"),
