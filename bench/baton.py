@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bench.disturbance import Watch
 
+# How long a reply is, before the reply.
 HEADER = struct.Struct("<Q")
 # What a worker writes in the place of a reply.
 OVER = HEADER.pack(0)

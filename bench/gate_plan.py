@@ -157,11 +157,6 @@ def _moved(spec: ModelSpec, tree: Tree) -> ModelSpec:
     return replace(spec, path=str(tree.file(Path(str(spec.path)))), values=values)
 
 
-def _moved_value(value: str, tree: Tree) -> str:
-    within = value.endswith(".npy") and Path(value).resolve().is_relative_to(tree.top)
-    return str(tree.file(Path(value))) if within else value
-
-
 def _models(sides: tuple[Plan, Plan], *, same_answers: bool) -> tuple[dict[str, ModelSpec], tuple[dict[str, str], ...]]:
     """The models of both, and on each side what its own are called in the one plan."""
     models: dict[str, ModelSpec] = dict(sides[1].models)

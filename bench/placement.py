@@ -29,9 +29,8 @@ def any_cores(threads: int, cpus: Iterable[int], coins: random.Random, system: P
     order = topology.order
     if threads >= len(order):
         return tuple(sorted(order))
-    # Where the system says nothing of cores, each processor is one.
-    firsts = {min(topology.siblings[cpu] & frozenset(order)) for cpu in order}
-    among = sorted(firsts if threads <= len(firsts) else order)
+    # Cores of their own come first in that order.
+    among = sorted(order[: topology.cores] if threads <= topology.cores else order)
     begin = coins.randrange(len(among))
     return tuple((among * 2)[begin : begin + threads])
 

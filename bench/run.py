@@ -6,6 +6,7 @@ import base64
 import itertools
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bench.duet import Task, knows_turns
+from bench.duet import Played, Task, knows_turns
 from bench.pairs import same_processors, together
 from bench.policy import policy_of
 from bench.rounds import Round
@@ -69,6 +70,21 @@ class Limits:
     timeout_s: float
     memory_bytes: int
     cpus: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A process that is about to be started.
+
+    Attributes:
+        cell: whose.
+        ready: what preparation found out about it.
+        request: what its worker is asked.
+    """
+
+    cell: Cell
+    ready: Ready
+    request: dict[str, Any]
 
 
 class Runner:
@@ -170,15 +186,17 @@ class Runner:
         if coming.pairs:
             seed = f"{self._seed}/{number}/{group[0].model}/{group[0].id}"
             ready = same_processors(group, ready, self._limits.cpus, seed)
-        if len(group) == 2 and coming.together and self._duet is not None:
-            asked = [self._request(cell, preparer, ready[cell.id], coming) for cell in group]
-            if not any(self._to_look_at(cell) for cell in group) and all(map(knows_turns, asked)):
-                self._watcher.before(group[0], number, elapsed_s)
-                yield from zip(group, self._in_turns(group, number, preparer, ready, asked), strict=True)
-                return
-        for cell in group:
-            self._watcher.before(cell, number, elapsed_s)
-            yield cell, self._one(cell, number, preparer, ready[cell.id], coming)
+        asked = [self._asked(cell, preparer, ready[cell.id], coming) for cell in group]
+        if len(group) == 2 and coming.together and all(map(self._takes_turns, asked)):
+            self._watcher.before(group[0], number, elapsed_s)
+            yield from zip(group, self._measured(asked, number, preparer, self._in_turns), strict=True)
+            return
+        for one in asked:
+            self._watcher.before(one.cell, number, elapsed_s)
+            yield one.cell, self._one(one, number, preparer)
+
+    def _takes_turns(self, one: _Asked) -> bool:
+        return self._duet is not None and knows_turns(one.request) and not self._to_look_at(one.cell)
 
     def _vouch(self, cells: list[Cell], goal: Goal, preparer: Preparer, ready: Mapping[str, Ready]) -> None:
         """Have the quality of a search's pick judged, wherever its time ended, until one stands."""
@@ -194,7 +212,7 @@ class Runner:
             if best is None or best in self._judged:
                 return
             coming = Round(frozenset({best}), self._profile.process_s)
-            record = self._one(by_name[best], number, preparer, ready[best], coming)
+            record = self._one(self._asked(by_name[best], preparer, ready[best], coming), number, preparer)
             self._run.add(record)
             self._count(record)
             # A process without an answer to judge, such as one that was stopped, settles its cell as well.
@@ -208,84 +226,77 @@ class Runner:
         rest = sum(1 for cell in alive if (cell.id, number) not in self._done)
         return rest + self._policy.ahead(number, len(alive))
 
-    def _one(self, cell: Cell, number: int, preparer: Preparer, ready: Ready, coming: Round) -> Record:
-        """One process of one cell, not yet written down."""
+    def _asked(self, cell: Cell, preparer: Preparer, ready: Ready, coming: Round) -> _Asked:
         if not coming.judge:
             ready = replace(ready, parent="")
-        request = self._request(cell, preparer, ready, coming)
-        if self._to_look_at(cell):
-            return self._looking(cell, number, preparer, ready, request)
-        return self._measured(cell, number, preparer, ready, request)
-
-    def _request(self, cell: Cell, preparer: Preparer, ready: Ready, coming: Round) -> dict[str, Any]:
         request = measure_request(preparer.request(cell), ready, coming.process_s) | self._bounds()
         if ready.cpus:
             request["affinity"] = list(ready.cpus)
-        return request
+        return _Asked(cell, ready, request)
+
+    def _one(self, one: _Asked, number: int, preparer: Preparer) -> Record:
+        """One process of one cell, not yet written down."""
+        if self._to_look_at(one.cell):
+            return self._looking(one, number, preparer)
+        return self._measured([one], number, preparer, self._alone)[0]
 
     def _to_look_at(self, cell: Cell) -> bool:
         return cell.id not in self._looked and on_gpu(cell.runtime)
 
-    def _in_turns(
-        self,
-        group: Sequence[Cell],
-        number: int,
-        preparer: Preparer,
-        ready: Mapping[str, Ready],
-        requests: Sequence[dict[str, Any]],
-    ) -> list[Record]:
-        """Two processes of which one computes at a time."""
-        assert self._duet is not None
-        with tempfile.TemporaryDirectory(prefix="rtfloor-answers-") as folder:
-            answers = [str(Path(folder) / f"answers-{place}.npz") for place in (0, 1)]
-            to_judge = [self._to_judge(cell, ready[cell.id]) for cell in group]
-            tasks = [
-                Task(request | ({"answers_to": target} if judged else {}), ready[cell.id].environment)
-                for cell, request, target, judged in zip(group, requests, answers, to_judge, strict=True)
-            ]
-            started_at = _now()
-            both = self._duet(tasks[0], tasks[1], self._limits.timeout_s)
-            records = []
-            for cell, played, target, judged in zip(group, both, answers, to_judge, strict=True):
-                record = to_record(cell.id, number, started_at, played.took_s, played.outcome)
-                if judged and record.status == "ok":
-                    record = self._judge(record, preparer, ready[cell.id], target)
-                records.append(record)
-        return records
-
-    def _looking(self, cell: Cell, number: int, preparer: Preparer, ready: Ready, request: dict[str, Any]) -> Record:
+    def _looking(self, one: _Asked, number: int, preparer: Preparer) -> Record:
         """Measure, and look what the GPU does in a call; looking must not cost a cell its time."""
-        self._looked.add(cell.id)
-        record = self._measured(cell, number, preparer, ready, request | {"look": True})
+        self._looked.add(one.cell.id)
+        looking = replace(one, request=one.request | {"look": True})
+        (record,) = self._measured([looking], number, preparer, self._alone)
         if record.status not in ("failed", "timeout") or "phases_ns" in record.facts:
             return record
         # It ended without an answer, and may have done so because it was looked at.
-        again = self._measured(cell, number, preparer, ready, request)
+        (again,) = self._measured([one], number, preparer, self._alone)
         # A resumed run counts what was spent, on both.
-        took_s = sum(float(one.facts.get("took_s", 0.0)) for one in (record, again))
+        took_s = sum(float(process.facts.get("took_s", 0.0)) for process in (record, again))
         again = replace(again, facts={**again.facts, "took_s": took_s})
         if again.status != "ok":
             return again
         said = f"nobody can say what the GPU does: a process that was looked at did not survive it ({record.reason})"
         return replace(again, facts={**again.facts, "look": {"notes": [said]}})
 
-    def _measured(self, cell: Cell, number: int, preparer: Preparer, ready: Ready, request: dict[str, Any]) -> Record:
-        if not self._to_judge(cell, ready):
-            return self._spawned(cell, number, request, ready)
-        with tempfile.TemporaryDirectory(prefix="rtfloor-answers-") as folder:
-            answers = Path(folder) / "answers.npz"
-            record = self._spawned(cell, number, request | {"answers_to": str(answers)}, ready)
-            return self._judge(record, preparer, ready, str(answers)) if record.status == "ok" else record
+    def _measured(
+        self,
+        asked: Sequence[_Asked],
+        number: int,
+        preparer: Preparer,
+        play: Callable[[Sequence[Task]], Sequence[Played]],
+    ) -> list[Record]:
+        """Start these processes, by ``play``, and judge what they answered."""
+        with ExitStack() as stack:
+            # Every process is held to its form's oracle; beside the form raw, one process stands for its cell.
+            judged = [one for one in asked if one.cell.id not in self._judged and one.ready.parent]
+            answers: dict[str, str] = {}
+            if judged:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rtfloor-answers-")))
+                answers = {one.cell.id: str(folder / f"{place}.npz") for place, one in enumerate(judged)}
+            tasks = []
+            for one in asked:
+                target = answers.get(one.cell.id)
+                tasks.append(Task(one.request | ({"answers_to": target} if target else {}), one.ready.environment))
+            started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            records = []
+            for one, played in zip(asked, play(tasks), strict=True):
+                record = to_record(one.cell.id, number, started_at, played.took_s, played.outcome)
+                if one.cell.id in answers and record.status == "ok":
+                    record = self._judge(record, preparer, one.ready, answers[one.cell.id])
+                records.append(record)
+        return records
 
-    def _to_judge(self, cell: Cell, ready: Ready) -> bool:
-        # Every process is held to its form's oracle; beside the form raw, one process stands for its cell.
-        return cell.id not in self._judged and bool(ready.parent)
-
-    def _spawned(self, cell: Cell, number: int, request: dict[str, Any], ready: Ready) -> Record:
-        started_at = _now()
+    def _alone(self, tasks: Sequence[Task]) -> list[Played]:
+        (task,) = tasks
         begin = self._clock()
-        outcome = self._spawn(request, ready.environment, self._limits.timeout_s)
-        return to_record(cell.id, number, started_at, self._clock() - begin, outcome)
+        outcome = self._spawn(task.request, task.environment, self._limits.timeout_s)
+        return [Played(outcome, self._clock() - begin)]
+
+    def _in_turns(self, tasks: Sequence[Task]) -> Duet:
+        assert self._duet is not None, "asked before"
+        return self._duet(tasks[0], tasks[1], self._limits.timeout_s)
 
     def _bounds(self) -> dict[str, Any]:
         """What every worker of this run may use."""
@@ -380,10 +391,6 @@ def cell_specs(plan: Plan, ready: Mapping[str, Ready]) -> dict[str, dict[str, An
             "size_bytes": prepared.size_bytes,
         }
     return specs
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _unpacked(text: str) -> NDArray[np.int64]:

@@ -11,7 +11,6 @@ import json
 import os
 import select
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,12 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
+from bench.baton import HEADER
+
 ROOT = Path(__file__).resolve().parent.parent
 # A worker that has answered gets this long to tear its engine down.
 FAREWELL_S = 10.0
 STACKS_S = 0.5
 TAIL_BYTES = 4000
-HEADER = struct.Struct("<Q")
 MEMORY_WORDS = ("bad_alloc", "bad allocation", "memoryerror", "out of memory", "cannot allocate memory")
 
 

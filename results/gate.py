@@ -254,10 +254,9 @@ class _Pairs:
         found = shift(differences, error) if error is not None else None
         estimate = found.estimate if found else float(np.median(walsh(differences)))
         low, high = (self._change(found.low), self._change(found.high)) if found else (None, None)
-        typical = [
-            statistics.median(side) for side in zip(*((one.baseline, one.candidate) for one in values), strict=True)
-        ]
-        return Compared(self._change(estimate), low, high, typical[0], typical[1], len(values))
+        baseline = statistics.median(one.baseline for one in values)
+        candidate = statistics.median(one.candidate for one in values)
+        return Compared(self._change(estimate), low, high, baseline, candidate, len(values))
 
     def verdict(self, pair: Pair, effect: float, look: Look) -> Verdict:
         """What this look tells: two views share its error, and neither may say that it got worse for it to pass."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from made import PHASES_NS, spec
+from made_runner import Preparer, Quiet
 from made_runs import FACTS
 
 from bench.plan import Cell, Plan
@@ -60,24 +61,6 @@ def answered(**body: Any) -> Outcome:
 
 def died(reason: str = "it crashed with SIGSEGV") -> Outcome:
     return Outcome("failed", {}, reason)
-
-
-class Preparer:
-    """What a runner needs of one."""
-
-    def request(self, cell: Cell) -> dict[str, Any]:
-        return {"runtime": cell.runtime, "layout": cell.layout}
-
-    def quality_request(self, ready: Ready, precision: str, answers: str) -> dict[str, Any]:
-        return {"task": "quality", "answers": answers}
-
-
-class Quiet:
-    """A watcher that draws nothing."""
-
-    def begin(self, cells: int, budget_s: float) -> None: ...
-    def before(self, cell: Cell, number: int, elapsed_s: float) -> None: ...
-    def after(self, cell: Cell, record: Any, elapsed_s: float, processes_left: int) -> None: ...
 
 
 @pytest.fixture(autouse=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from made import spec
+from made_runner import Preparer, Quiet
 
 from bench.duet import Duet, Played, Task
 from bench.pairs import same_processors, together
@@ -62,26 +63,14 @@ def test_a_place_that_somebody_chose_and_a_gpu_are_left_as_they_are(monkeypatch:
     assert same_processors([BASELINE, CANDIDATE], plain, (0, 1), "x") == plain
 
 
-class Preparer:
-    """What a runner needs of one."""
+class Older(Preparer):
+    """One whose baseline is served by the code in another folder."""
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
 
     def request(self, cell: Cell) -> dict[str, Any]:
-        old = self._root is not None and cell.side == "baseline"
-        return {"runtime": cell.runtime, "cell": cell.id} | ({"root": str(self._root)} if old else {})
-
-    def quality_request(self, ready: Ready, precision: str, answers: str) -> dict[str, Any]:
-        return {"task": "quality", "answers": answers}
-
-
-class Quiet:
-    """A watcher that draws nothing."""
-
-    def begin(self, cells: int, budget_s: float) -> None: ...
-    def before(self, cell: Cell, number: int, elapsed_s: float) -> None: ...
-    def after(self, cell: Cell, record: Any, elapsed_s: float, processes_left: int) -> None: ...
+        return super().request(cell) | ({"root": str(self._root)} if cell.side == "baseline" else {})
 
 
 class Workers:
@@ -110,7 +99,7 @@ class Workers:
 
 def measure(path: Path, workers: Workers, preparer: Preparer, **gate: Any) -> list[Any]:
     planned = Gate((Pair("net", BASELINE.id, CANDIDATE.id),), {"baseline": "b", "candidate": "c"}, **gate)
-    plan = Plan("", "", "quick", {}, (BASELINE, CANDIDATE), gate=planned.__dict__ | {"pairs": [vars(planned.pairs[0])]})
+    plan = Plan("", "", "quick", {}, (BASELINE, CANDIDATE), gate=asdict(planned))
     specs = {cell.id: spec(runtime="fake", layout="mono") for cell in plan.cells}
     with RunFile.create(path, {"status": "running"}, specs) as run:
         runner = Runner(plan, profiles()["quick"], run, 7, workers.spawn, Limits(60.0, 1 << 30), Quiet(), workers.duet)
@@ -141,7 +130,7 @@ def test_a_gate_measures_its_pairs_in_turns(tmp_path: Path) -> None:
 
 def test_what_cannot_take_turns_is_measured_one_after_the_other(tmp_path: Path) -> None:
     old, apart = Workers(), Workers()
-    measure(tmp_path / "old.sqlite", old, Preparer(tmp_path))
+    measure(tmp_path / "old.sqlite", old, Older(tmp_path))
     measure(tmp_path / "apart.sqlite", apart, Preparer(), apart=True)
     for workers in (old, apart):
         assert workers.duets == []
